@@ -1,0 +1,11 @@
+//! qdqc: a declarative model-spec compiler and interpreter for quantized BERT.
+
+pub mod answer;
+pub mod config;
+pub mod diagnostic;
+pub mod failure;
+pub mod quant;
+pub mod source;
+pub mod span;
+pub mod syntax;
+pub mod types;

@@ -1,0 +1,2 @@
+//! Calls the command line.
+fn main() {}

@@ -1,0 +1,193 @@
+//! The operators, one file each.
+//!
+//! An operator is one record: its documentation, operands and attributes
+//! (`operator!`), the type of its result (`infer`) and its meaning on candle
+//! tensors (`eval`). The compiler lists what is missing. Names, ports of
+//! `attach` rules, attribute checks, dumps and the manual derive from it. The
+//! ONNX form will be the third method of [`Operator`].
+
+mod attribute;
+mod broadcast;
+mod manual;
+
+pub use attribute::{Attribute, AttributeError, Attributes};
+pub use manual::manual;
+
+use crate::types::{Bindings, TensorType};
+use candle_core::Tensor;
+
+/// What an operator is called and takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema {
+    /// The name in specs.
+    pub name: &'static str,
+    /// Its infix mark, if it has one.
+    pub symbol: Option<&'static str>,
+    /// Its doc comment, a line each.
+    pub docs: &'static [&'static str],
+    /// Its operands: the ports of `attach` rules.
+    pub operands: &'static [&'static str],
+    /// Its attributes: name, type, and default (`None` where one must be given).
+    pub attributes: &'static [(&'static str, &'static str, Option<&'static str>)],
+}
+
+/// Why operands do not fit an operator. Messages name operands by their port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// One sentence: `` `lhs` has 768 columns, but `rhs` has 512 rows ``.
+    pub message: String,
+    /// What to do, if that is known.
+    pub help: Option<String>,
+}
+
+impl Mismatch {
+    /// A mismatch without a mend.
+    pub fn new(message: impl Into<String>) -> Mismatch {
+        Mismatch { message: message.into(), help: None }
+    }
+
+    /// The same with an instruction.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Mismatch {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// What every operator must say of itself.
+pub trait Operator {
+    /// The type of the result. `operands` has as many entries as the schema.
+    fn infer(&self, operands: &[TensorType]) -> Result<TensorType, Mismatch>;
+
+    /// The result. `operands` have the types that `infer` accepted, under `dims`.
+    fn eval(&self, operands: &[Tensor], dims: &Bindings) -> candle_core::Result<Tensor>;
+}
+
+/// Declares one operator: its struct, its schema, and how it reads its attributes.
+macro_rules! operator {
+    (
+        $(#[doc = $doc:literal])*
+        $op:ident = $name:literal $(symbol $symbol:literal)? ($($operand:ident),*)
+        { $($(#[doc = $attr_doc:literal])* $attr:ident: $ty:ty $(= $default:expr)?),* $(,)? }
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $op { $($(#[doc = $attr_doc])* pub $attr: $ty),* }
+
+        impl $op {
+            /// What the operator is called and takes.
+            pub const SCHEMA: $crate::ops::Schema = $crate::ops::Schema {
+                name: $name,
+                symbol: { let s: &[&'static str] = &[$($symbol)?]; if s.is_empty() { None } else { Some(s[0]) } },
+                docs: &[$($doc),*],
+                operands: &[$(stringify!($operand)),*],
+                attributes: &[$((
+                    stringify!($attr),
+                    stringify!($ty),
+                    { let d: &[&'static str] = &[$(stringify!($default))?]; if d.is_empty() { None } else { Some(d[0]) } },
+                )),*],
+            };
+
+            /// The operator with these attributes.
+            #[allow(unused_mut, unused_variables)]
+            pub fn from_attributes(mut given: $crate::ops::Attributes) -> Result<Self, $crate::ops::AttributeError> {
+                let op = Self { $($attr: {
+                    let default: Option<fn() -> $ty> = None $(.or(Some((|| $default) as fn() -> $ty)))?;
+                    given.take(stringify!($attr), default)?
+                }),* };
+                given.finish(&Self::SCHEMA)?;
+                Ok(op)
+            }
+
+            /// The attributes, in the schema's order.
+            pub fn attributes(&self) -> Vec<(&'static str, $crate::ops::Attribute)> {
+                vec![$((stringify!($attr), self.$attr.clone().into())),*]
+            }
+        }
+    };
+}
+pub(crate) use operator;
+
+/// Gathers the operators into one enum and forwards to each.
+macro_rules! operators {
+    ($($module:ident::$op:ident),* $(,)?) => {
+        $(mod $module; pub use $module::$op;)*
+
+        /// One operator with its attributes.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Op { $(
+            #[doc = concat!("See [`", stringify!($op), "`].")]
+            $op($op)
+        ),* }
+
+        impl Op {
+            /// Every operator's schema, in the manual's order.
+            pub const ALL: &'static [Schema] = &[$($op::SCHEMA),*];
+
+            /// The operator called `name` with these attributes; `None` if there is none.
+            pub fn build(name: &str, attributes: Attributes) -> Option<Result<Op, AttributeError>> {
+                $(if name == $op::SCHEMA.name {
+                    return Some($op::from_attributes(attributes).map(Op::$op));
+                })*
+                None
+            }
+
+            /// What the operator is called and takes.
+            pub fn schema(&self) -> &'static Schema {
+                match self { $(Op::$op(_) => const { &$op::SCHEMA }),* }
+            }
+
+            /// Its type rule and its meaning.
+            pub fn semantics(&self) -> &dyn Operator {
+                match self { $(Op::$op(op) => op),* }
+            }
+
+            /// Its attributes, in the schema's order.
+            pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+                match self { $(Op::$op(op) => op.attributes()),* }
+            }
+        }
+    };
+}
+
+operators! {
+    add::Add,
+    subtract::Subtract,
+    multiply::Multiply,
+    divide::Divide,
+    negate::Negate,
+    matmul::Matmul,
+    transpose::Transpose,
+    reshape::Reshape,
+    concat::Concat,
+    slice::Slice,
+    select::Select,
+    gather::Gather,
+    cast::Cast,
+    range::Range,
+    full::Full,
+    greater_or_equal::GreaterOrEqual,
+    softmax::Softmax,
+    layer_norm::LayerNorm,
+    gelu::Gelu,
+    relu::Relu,
+    tanh::Tanh,
+    sigmoid::Sigmoid,
+    erf::Erf,
+    exp::Exp,
+    log::Log,
+    sqrt::Sqrt,
+    clamp::Clamp,
+    sum::Sum,
+    mean::Mean,
+    dropout::Dropout,
+    cross_entropy::CrossEntropy,
+    fake_quantize::FakeQuantize,
+}
+
+impl Op {
+    /// The operator that `mark` stands for between two values.
+    pub fn for_symbol(mark: &str) -> Option<&'static Schema> {
+        Op::ALL.iter().find(|schema| schema.symbol == Some(mark))
+    }
+}
