@@ -4,6 +4,8 @@ pub mod answer;
 pub mod config;
 pub mod diagnostic;
 pub mod failure;
+pub mod graph;
+pub mod ops;
 pub mod quant;
 pub mod source;
 pub mod span;
