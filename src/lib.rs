@@ -1,6 +1,7 @@
 //! qdqc: a declarative model-spec compiler and interpreter for quantized BERT.
 
 pub mod answer;
+pub mod backends;
 pub mod codes;
 pub mod compile;
 pub mod config;
