@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod backends;
+pub mod checkpoint;
 pub mod codes;
 pub mod compile;
 pub mod config;
