@@ -1,11 +1,14 @@
 //! qdqc: a declarative model-spec compiler and interpreter for quantized BERT.
 
 pub mod answer;
+pub mod cli;
 pub mod config;
 pub mod diagnostic;
 pub mod failure;
+pub mod nearest;
 pub mod quant;
 pub mod source;
 pub mod span;
+pub mod specs;
 pub mod syntax;
 pub mod types;
