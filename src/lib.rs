@@ -11,7 +11,6 @@ pub mod diagnostic;
 pub mod failure;
 pub mod graph;
 pub mod names;
-pub mod nearest;
 pub mod ops;
 pub mod passes;
 pub mod quant;
