@@ -8,4 +8,5 @@ pub mod quant;
 pub mod source;
 pub mod span;
 pub mod syntax;
+pub mod tasks;
 pub mod types;
