@@ -19,4 +19,5 @@ pub mod source;
 pub mod span;
 pub mod specs;
 pub mod syntax;
+pub mod tasks;
 pub mod types;
