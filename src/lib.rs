@@ -15,6 +15,7 @@ pub mod ops;
 pub mod passes;
 pub mod quant;
 mod resolve;
+pub mod session;
 pub mod source;
 pub mod span;
 pub mod specs;

@@ -13,7 +13,7 @@ use crate::{
     diagnostic::Diagnostics,
     failure::Failure,
     graph::{Graph, NodeKind},
-    ops::spec_dtype,
+    ops::{candle_dtype, spec_dtype},
     passes::recast,
     types::DType,
 };
@@ -142,7 +142,7 @@ impl Session {
         self.calibrated(&ranges)?;
         let device = &self.engine.device;
         let all: Vec<Wanted> = tensors.into_iter().chain(ranges).collect();
-        let (loaded, notes) = self.checkpoint.load(&all, device, self.engine.dtype)?;
+        let (loaded, notes) = self.checkpoint.load(&all, device, candle_dtype(self.engine.dtype))?;
         self.weights.extend(loaded);
         self.notes.extend(notes.into_iter().filter(|note| !self.notes.contains(note)).collect::<Vec<_>>());
         Ok(())
