@@ -62,6 +62,11 @@ impl Session {
         &self.checkpoint.config
     }
 
+    /// The folder that holds the checkpoint's files.
+    pub fn folder(&self) -> &std::path::Path {
+        self.checkpoint.folder()
+    }
+
     /// What there is to know of the checkpoint that is no fault, each once.
     pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)

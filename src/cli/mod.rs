@@ -9,6 +9,7 @@ mod list;
 mod new;
 pub mod output;
 pub mod progress;
+mod run;
 pub mod screen;
 pub mod spec;
 
@@ -23,6 +24,8 @@ use std::process::ExitCode;
 pub enum Stop {
     /// Whoever read standard output has gone, as `head` does: no failure.
     Closed,
+    /// Someone pressed Ctrl-C; what was done until then is kept.
+    Interrupted,
     /// It failed; the sources are those that its diagnostics point into.
     Failed(Failure, Box<Sources>),
 }
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
     match dispatch(&arguments.command, screen) {
         Ok(code) => code,
         Err(Stop::Closed) => ExitCode::SUCCESS,
+        Err(Stop::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
         Err(Stop::Failed(failure, sources)) => ExitCode::from(screen.failure(&failure, &sources)),
     }
 }
@@ -63,6 +67,7 @@ fn dispatch(command: &Command, screen: Screen) -> Result<ExitCode, Stop> {
     match command {
         Command::List(arguments) => list::list(arguments),
         Command::New(arguments) => new::new(arguments, screen),
+        Command::Run(arguments) => run::run(arguments, screen),
         _ => Err(Failure::usage("this command does not exist yet").into()),
     }
 }
