@@ -1,6 +1,7 @@
 //! qdqc: a declarative model-spec compiler and interpreter for quantized BERT.
 
 pub mod answer;
+pub mod codes;
 pub mod config;
 pub mod diagnostic;
 pub mod failure;
