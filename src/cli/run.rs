@@ -72,7 +72,10 @@ fn open(arguments: &Run, screen: Screen) -> Result<Session, Stop> {
 
 /// A `--set` that the spec does not read changes at most how answers are shown.
 pub(super) fn warn_unread(name: &str, program: &compile::Program, screen: Screen) {
-    if matches!(name, "id2label" | "label2id" | "problem_type" | "num_labels" | "pad_token_id" | "eos_token_id") {
+    if matches!(
+        name,
+        "id2label" | "label2id" | "problem_type" | "num_labels" | "pad_token_id" | "eos_token_id"
+    ) {
         return;
     }
     let near = crate::names::nearest(name, program.config_fields());
@@ -89,14 +92,19 @@ fn device(name: &str) -> Result<Device, Failure> {
         _ => None,
     };
     let Some(number) = number else {
-        return Err(Failure::usage(format!("there is no device `{name}`")).help("write `cpu`, `cuda` or `cuda:1`"));
+        return Err(
+            Failure::usage(format!("there is no device `{name}`")).help("write `cpu`, `cuda` or `cuda:1`")
+        );
     };
     if !candle_core::utils::cuda_is_available() {
-        return Err(Failure::usage(format!("`{name}` cannot be used: this qdqc was built for the CPU alone"))
-            .help("build it with `cargo build --release --features cuda`, which needs a CUDA toolkit"));
+        return Err(Failure::usage(format!(
+            "`{name}` cannot be used: this qdqc was built for the CPU alone"
+        ))
+        .help("build it with `cargo build --release --features cuda`, which needs a CUDA toolkit"));
     }
     Device::new_cuda(number).map_err(|error| {
-        Failure::outside(format!("`{name}` cannot be used: {error}")).help("`nvidia-smi` lists the cards there are")
+        Failure::outside(format!("`{name}` cannot be used: {error}"))
+            .help("`nvidia-smi` lists the cards there are")
     })
 }
 
@@ -120,7 +128,11 @@ fn tensors(arguments: &Run, path: &Path, session: &mut Session, screen: Screen) 
         }
         // Cross-attention is there only where another model's states are given.
         let states = inputs.keys().any(|name| name == "encoder_hidden_states");
-        request.extend(made.into_iter().filter(|name| asked && (*name != "cross_attentions" || states)).map(str::to_owned));
+        request.extend(
+            made.into_iter()
+                .filter(|name| asked && (*name != "cross_attentions" || states))
+                .map(str::to_owned),
+        );
     }
     let outputs = session.call(&inputs, &request)?;
     notes(session, screen);
@@ -135,7 +147,8 @@ fn read_tensors(path: &Path) -> Result<std::collections::BTreeMap<String, candle
             .help("--tensors takes a safetensors file of named inputs, such as `input_ids`"));
     }
     let name = path.display();
-    let bytes = std::fs::read(path).map_err(|error| Failure::outside(format!("`{name}` cannot be read: {error}")))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| Failure::outside(format!("`{name}` cannot be read: {error}")))?;
     let no_tensors = |error: &dyn std::fmt::Display| {
         Failure::input(format!("`{name}` is no safetensors file: {error}"))
             .help("write named tensors with `safetensors.torch.save_file` or `safetensors.numpy.save_file`")
@@ -144,12 +157,16 @@ fn read_tensors(path: &Path) -> Result<std::collections::BTreeMap<String, candle
     let tensors = file.tensors().into_iter().map(|(name, view)| {
         let tensor = match view.dtype() {
             // True and false are one byte each, as engines hold them.
-            safetensors::Dtype::BOOL => {
-                candle_core::Tensor::from_raw_buffer(view.data(), candle_core::DType::U8, view.shape(), &Device::Cpu)
-            }
+            safetensors::Dtype::BOOL => candle_core::Tensor::from_raw_buffer(
+                view.data(),
+                candle_core::DType::U8,
+                view.shape(),
+                &Device::Cpu,
+            ),
             _ => candle_core::safetensors::Load::load(&view, &Device::Cpu),
         };
-        let tensor = tensor.map_err(|error| Failure::input(format!("the input `{name}` cannot be read: {error}")))?;
+        let tensor =
+            tensor.map_err(|error| Failure::input(format!("the input `{name}` cannot be read: {error}")))?;
         Ok((name, tensor))
     });
     tensors.collect()
@@ -158,7 +175,9 @@ fn read_tensors(path: &Path) -> Result<std::collections::BTreeMap<String, candle
 fn write_tensors(tensors: &HashMap<String, candle_core::Tensor>, path: &Path) -> Result<(), Failure> {
     let cpu: Result<std::collections::BTreeMap<&str, candle_core::Tensor>, candle_core::Error> =
         tensors.iter().map(|(name, tensor)| Ok((name.as_str(), tensor.to_device(&Device::Cpu)?))).collect();
-    let cpu = cpu.map_err(|error| Failure::outside(format!("the outputs cannot be copied from the device: {error}")))?;
+    let cpu = cpu.map_err(|error| {
+        Failure::outside(format!("the outputs cannot be copied from the device: {error}"))
+    })?;
     let bytes = safetensors::tensor::serialize(cpu, None)
         .map_err(|error| Failure::outside(format!("the outputs cannot be written: {error}")))?;
     output::write_file(path, &bytes, Existing::Replace)
@@ -170,13 +189,20 @@ fn notes(session: &mut Session, screen: Screen) {
     }
 }
 
-fn records(arguments: &Run, mut session: Session, screen: Screen, sources: &Sources) -> Result<ExitCode, Stop> {
+fn records(
+    arguments: &Run,
+    mut session: Session,
+    screen: Screen,
+    sources: &Sources,
+) -> Result<ExitCode, Stop> {
     let within = Stop::within(sources);
     let reading = &arguments.reading;
     if reading.hidden_states || reading.attentions || reading.cache {
-        return Err(Failure::usage("hidden states, attentions and caches are tensors: text has no place for them")
-            .help("give named tensors: --tensors IN.safetensors -o OUT.safetensors")
-            .into());
+        return Err(Failure::usage(
+            "hidden states, attentions and caches are tensors: text has no place for them",
+        )
+        .help("give named tensors: --tensors IN.safetensors -o OUT.safetensors")
+        .into());
     }
     let records = open_records(&arguments.input)?;
     let answers = session.answers().map_err(&within)?;
@@ -186,7 +212,8 @@ fn records(arguments: &Run, mut session: Session, screen: Screen, sources: &Sour
     let (tokenizer, ready) = std::thread::scope(|scope| {
         let tokenizer = scope.spawn(|| Tokenizer::load(&folder, &config));
         let ready = session.prepare();
-        let tokenizer = tokenizer.join().unwrap_or_else(|_| Err(Failure::outside("the tokenizer could not be read")));
+        let tokenizer =
+            tokenizer.join().unwrap_or_else(|_| Err(Failure::outside("the tokenizer could not be read")));
         (tokenizer, ready)
     });
     ready.map_err(&within)?;
@@ -248,7 +275,11 @@ fn records(arguments: &Run, mut session: Session, screen: Screen, sources: &Sour
                 ));
             }
             if summary.failed > 0 && summary.answered + summary.failed > 1 {
-                screen.warning(&format!("{} of {} records failed", summary.failed, summary.answered + summary.failed));
+                screen.warning(&format!(
+                    "{} of {} records failed",
+                    summary.failed,
+                    summary.answered + summary.failed
+                ));
             }
             Ok(ExitCode::from(u8::from(failures > 0)))
         }
