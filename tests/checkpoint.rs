@@ -1,6 +1,8 @@
 //! Checkpoints from disk: every format gives the same tensors, a spec's wants are
 //! met or reported together, and damaged files are refused.
 
+#![cfg(test)]
+
 use candle_core::{DType, Device, Tensor};
 use qdqc::{
     checkpoint::{Checkpoint, HubOptions, Progress, Wanted, codes},

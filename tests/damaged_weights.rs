@@ -1,6 +1,8 @@
 //! Files of weights, by their bytes: what `torch.save` writes is read, and damaged
 //! or hostile files are refused without a panic.
 
+#![cfg(test)]
+
 use candle_core::{DType, Device};
 use proptest::prelude::*;
 use qdqc::checkpoint::TensorFile;

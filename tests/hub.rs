@@ -2,6 +2,8 @@
 //! huggingface.co does, with commit and etag in headers, parts by `Range`, and
 //! weights redirected to another address.
 
+#![cfg(test)]
+
 use candle_core::{DType, Device};
 use qdqc::{
     checkpoint::{Checkpoint, HubOptions, Progress, Wanted},
