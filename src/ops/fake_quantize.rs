@@ -26,6 +26,8 @@ operator! {
         axis: Option<i64> = None,
         /// The codes: `integer`, or `e4m3` for 8-bit floats.
         format: String = "integer".to_owned(),
+        /// Measures the range of every input; `amax` is not read.
+        dynamic: bool = false,
     }
 }
 

@@ -1,3 +1,8 @@
 //! Text to tree and back.
 
 pub mod ast;
+mod limits;
+mod parse;
+mod scan;
+
+pub use parse::parse;
