@@ -14,7 +14,10 @@ use crate::{
     span::FileId,
     syntax::{self, ast},
 };
-use std::{collections::HashMap, ops::Deref};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Deref,
+};
 
 pub use crate::resolve::{Given, GivenTensor, Options};
 
@@ -40,6 +43,25 @@ impl Deref for Checked {
 
     fn deref(&self) -> &Graph {
         &self.0
+    }
+}
+
+impl Program {
+    /// The model, if there is exactly one.
+    pub fn model(&self) -> Option<&ast::Model> {
+        let mut models = self.files.iter().flat_map(|file| &file.items).filter_map(|item| match &item.kind {
+            ast::ItemKind::Model(model) => Some(model),
+            _ => None,
+        });
+        models.next().filter(|_| models.next().is_none())
+    }
+
+    /// The names of the model's inputs and outputs, those on request included.
+    pub fn interface(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let Some(model) = self.model() else { return Default::default() };
+        let inputs = model.inputs.iter().map(|input| input.name.value.clone()).collect();
+        let outputs = model.outputs.iter().map(|output| output.name.value.clone()).collect();
+        (inputs, outputs)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The build script lists every file under `specs/`. A bundled spec is called
 //! by its path there without the ending: `question-answering`, `lib/bert`.
 
-use crate::{nearest::nearest, source::Library};
+use crate::{names::nearest, source::Library};
 
 /// What the names of bundled files begin with in diagnostics.
 pub const PREFIX: &str = "bundled:";

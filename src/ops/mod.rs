@@ -15,7 +15,7 @@ mod tests;
 
 pub use attribute::{Attribute, AttributeError, AttributeType, Attributes, Number};
 pub use manual::{manual, manual_entry};
-pub use operands::candle_dtype;
+pub use operands::{candle_dtype, spec_dtype};
 
 use crate::types::{Bindings, TensorType};
 use candle_core::Tensor;

@@ -164,3 +164,17 @@ pub fn candle_dtype(dtype: DType) -> candle_core::DType {
         DType::U8 | DType::Bool => candle_core::DType::U8,
     }
 }
+
+/// What specs call the element type of a tensor, or what holds its numbers;
+/// `None` where no input can have it.
+pub fn spec_dtype(dtype: candle_core::DType) -> Option<DType> {
+    Some(match dtype {
+        candle_core::DType::F32 | candle_core::DType::F64 => DType::F32,
+        candle_core::DType::F16 => DType::F16,
+        candle_core::DType::BF16 => DType::BF16,
+        candle_core::DType::I64 | candle_core::DType::U32 => DType::I64,
+        candle_core::DType::I32 => DType::I32,
+        candle_core::DType::U8 => DType::U8,
+        _ => return None,
+    })
+}

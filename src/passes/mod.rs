@@ -4,7 +4,10 @@
 mod attach;
 mod place;
 mod prune;
+mod recast;
 mod unwrap;
+
+pub use recast::recast;
 
 use crate::{diagnostic::Diagnostics, graph::Graph};
 

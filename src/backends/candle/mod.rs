@@ -221,9 +221,32 @@ fn holds(left: i64, comparison: &str, right: i64) -> bool {
     }
 }
 
-/// The message with sizes in place of `{name}`.
+/// The message with sizes in place of `{name}` and of sums such as `{past + seq}`.
 fn with_sizes(message: &str, dims: &Bindings) -> String {
-    dims.iter().fold(message.to_owned(), |text, (symbol, size)| {
-        text.replace(&format!("{{{symbol}}}"), &size.to_string())
-    })
+    let mut text = String::new();
+    let mut rest = message;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((inside, behind)) = after.split_once('}') else { break };
+        text.push_str(before);
+        text.push_str(&sum(inside, dims).map_or_else(|| inside.to_owned(), |sum| sum.to_string()));
+        rest = behind;
+    }
+    text + rest
+}
+
+/// A sum or difference of symbols and numbers.
+fn sum(text: &str, dims: &Bindings) -> Option<i64> {
+    let mut total: i64 = 0;
+    let mut sign = 1;
+    for word in text.split_whitespace() {
+        match word {
+            "+" => sign = 1,
+            "-" => sign = -1,
+            word => {
+                let size = word.parse().ok().or_else(|| dims.get(word).copied())?;
+                total = total.checked_add(sign * size)?;
+            }
+        }
+    }
+    Some(total)
 }
