@@ -4,13 +4,21 @@
 //! gives its exit code, or a [`Stop`] that says why it did not get there.
 
 pub mod args;
+mod check;
+mod explain;
+mod fmt;
 pub mod interrupt;
 mod list;
 mod new;
 pub mod output;
 pub mod progress;
+mod run;
 pub mod screen;
+mod settings;
+mod show;
+mod sites;
 pub mod spec;
+mod tensors;
 
 use crate::{failure::Failure, source::Sources};
 use args::{Arguments, Command};
@@ -63,6 +71,10 @@ fn dispatch(command: &Command, screen: Screen) -> Result<ExitCode, Stop> {
     match command {
         Command::List(arguments) => list::list(arguments),
         Command::New(arguments) => new::new(arguments, screen),
-        _ => Err(Failure::usage("this command does not exist yet").into()),
+        Command::Check(arguments) => check::check(arguments, screen),
+        Command::Fmt(arguments) => fmt::fmt(arguments, screen),
+        Command::Show(arguments) => show::show(arguments, screen),
+        Command::Explain(arguments) => explain::explain(arguments),
+        Command::Run(arguments) => run::run(arguments, screen),
     }
 }
