@@ -202,6 +202,52 @@ codes! {
 
     TIE = "E0308", "quantizers that cannot share a range",
     "Tied quantizers have one range, so they must be of the same kind, and a quantizer is tied by one rule.";
+
+    // Checkpoints
+
+    MISSING_TENSOR = "E0401", "a tensor is not in the checkpoint",
+    "The spec declares a parameter, and the weights have no tensor of that name. A parameter's name is \
+     the path of submodules that leads to it: `weight` of `query` of `self` of `attention` is \
+     `attention.self.query.weight`. Names are found with or without the prefixes `bert.` and `module.`, \
+     with `gamma` and `beta` for `weight` and `bias`, and through tied copies. Compare the name with \
+     those in the file; `from \"prefix\"` gives a submodule another name in the file.";
+
+    MISSING_PART = "E0402", "a part of the model is not in the checkpoint",
+    "The spec has a submodule, and the weights have no tensor of it at all. Most often the part is a head: \
+     a checkpoint saved as BertModel has no classifier. Choose the spec of the model that was saved, give \
+     a checkpoint that was fine-tuned for this task, or train the head. If layers are missing, \
+     `num_hidden_layers` in config.json does not belong to these weights.";
+
+    WRONG_SHAPE = "E0403", "a tensor has another shape than in the spec",
+    "Name and place agree, sizes do not. Sizes in a spec come from config.json, so either the config belongs \
+     to another model, or a `--set` changed a size, or the spec computes the size differently. The ranges of \
+     a quantizer (`_amax`) have one number per tensor, or one per channel: calibrate again when the scheme \
+     changes.";
+
+    WRONG_ELEMENTS = "E0404", "a tensor's elements cannot be loaded",
+    "Weights are loaded from f64, f32, f16, bf16, whole numbers and booleans. 8-bit floats, 4-bit and complex \
+     numbers have scales or meanings beside the file that qdqc does not know. Save the model in one of the \
+     types above.";
+
+    MISSING_RANGE = "E0405", "a quantizer has no range",
+    "A quantizer that is on needs the largest magnitude it stands for, its `_amax`. The checkpoint holds \
+     none for this one. Calibrate (`qdqc calibrate`), lay ranges over the checkpoint from a file \
+     (`--amax FILE.safetensors`), or run without quantizers (`--float`).";
+
+    // Engines
+
+    CALL = "E0501", "a tensor that does not fit its input",
+    "The sizes of the tensors given to one call must fit the model's input types together: a dim such as `seq` \
+     is one size in all of them. The message shows the tensor, its type in the spec, and what the dims are by \
+     the other inputs.";
+
+    CALL_REQUIRE = "E0502", "sizes of a call that break a requirement",
+    "The spec says with `require` what must hold of the sizes of a call, such as a text no longer than the \
+     positions the model knows. Give a shorter text, or fewer tokens at a time.";
+
+    EVALUATION = "E0503", "an operator that cannot work on its values",
+    "The types fit, but a value does not: an id outside a table of words or positions, a label outside the \
+     classes. The message names the value of the spec that could not be computed, and the number at fault.";
 }
 
 #[cfg(test)]

@@ -56,6 +56,14 @@ impl Program {
         models.next().filter(|_| models.next().is_none())
     }
 
+    /// The config fields that the spec reads.
+    pub fn config_fields(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().flat_map(|file| &file.items).filter_map(|item| match &item.kind {
+            ast::ItemKind::Config(field) => Some(field.name.value.as_str()),
+            _ => None,
+        })
+    }
+
     /// The names of the model's inputs and outputs, those on request included.
     pub fn interface(&self) -> (BTreeSet<String>, BTreeSet<String>) {
         let Some(model) = self.model() else { return Default::default() };

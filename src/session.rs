@@ -49,7 +49,14 @@ type Signature = (BTreeSet<String>, Vec<(String, DType, Vec<usize>)>);
 impl Session {
     /// Pairs a program with the weights and settings of a checkpoint.
     pub fn new(program: Program, checkpoint: Checkpoint, engine: Engine) -> Session {
-        Session { program, checkpoint, engine, weights: HashMap::new(), executors: HashMap::new(), notes: Vec::new() }
+        Session {
+            program,
+            checkpoint,
+            engine,
+            weights: HashMap::new(),
+            executors: HashMap::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// The spec.
@@ -60,6 +67,11 @@ impl Session {
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.checkpoint.config
+    }
+
+    /// The folder that holds the checkpoint's files.
+    pub fn folder(&self) -> &std::path::Path {
+        self.checkpoint.folder()
     }
 
     /// What there is to know of the checkpoint that is no fault, each once.
@@ -96,7 +108,10 @@ impl Session {
         if !self.executors.contains_key(&signature) {
             let mut given = BTreeMap::new();
             for (name, tensor) in inputs {
-                given.insert(name.clone(), GivenTensor { dtype: element(name, tensor)?, shape: tensor.dims().to_vec() });
+                given.insert(
+                    name.clone(),
+                    GivenTensor { dtype: element(name, tensor)?, shape: tensor.dims().to_vec() },
+                );
             }
             let graph = self.compile(Given::Exactly(given), request.clone())?;
             self.load(&graph)?;
@@ -124,7 +139,8 @@ impl Session {
             if self.weights.contains_key(&parameter.path) {
                 continue;
             }
-            let sizes = node.ty.shape.iter().map(|dim| dim.as_known().and_then(|size| usize::try_from(size).ok()));
+            let sizes =
+                node.ty.shape.iter().map(|dim| dim.as_known().and_then(|size| usize::try_from(size).ok()));
             wanted.push(Wanted {
                 path: parameter.path.clone(),
                 shape: sizes.collect::<Option<_>>().unwrap_or_default(),
@@ -175,8 +191,10 @@ impl crate::tasks::Runner for Session {
         request: &[&str],
     ) -> Result<BTreeMap<String, Tensor>, Failure> {
         let (known, outputs) = self.program.interface();
-        let own = |name: &str| known.iter().any(|input| name == input || name.starts_with(&format!("{input}.")));
-        let inputs = inputs.iter().filter(|(name, _)| own(name)).map(|(name, tensor)| (name.clone(), tensor.clone()));
+        let own =
+            |name: &str| known.iter().any(|input| name == input || name.starts_with(&format!("{input}.")));
+        let inputs =
+            inputs.iter().filter(|(name, _)| own(name)).map(|(name, tensor)| (name.clone(), tensor.clone()));
         let request = request.iter().filter(|name| outputs.contains(**name)).map(|name| (*name).to_owned());
         self.call(&inputs.collect(), &request.collect())
     }

@@ -8,7 +8,6 @@
 //! converted one after the other (`load`). Everything a file says is bounded by
 //! the file's own size, and nothing in it is executed.
 
-pub mod codes;
 mod config_file;
 mod decode;
 mod hub;

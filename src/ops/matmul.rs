@@ -67,5 +67,5 @@ fn multiply(lhs: &Tensor, rhs: &Tensor) -> candle_core::Result<Tensor> {
         let rows = (leading.iter().product::<usize>(), columns.iter().product::<usize>());
         return lhs.reshape(rows)?.matmul(rhs)?.reshape(shape);
     }
-    lhs.broadcast_matmul(rhs)
+    lhs.contiguous()?.broadcast_matmul(&rhs.contiguous()?)
 }

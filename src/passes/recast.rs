@@ -18,7 +18,8 @@ pub fn recast(mut graph: Graph, to: DType) -> Graph {
         _ => f64::from(half::bf16::MAX),
     };
     for node in &mut graph.nodes {
-        let is_range = matches!(&node.kind, NodeKind::Parameter(parameter) if parameter.path.ends_with("_amax"));
+        let is_range =
+            matches!(&node.kind, NodeKind::Parameter(parameter) if parameter.path.ends_with("_amax"));
         if node.ty.dtype != DType::F32 || is_range {
             continue;
         }

@@ -1,7 +1,7 @@
 //! Given tensors against the declared inputs: element types, ranks and sizes.
 
-use super::INPUT;
 use crate::{
+    codes,
     diagnostic::{Diagnostic, Diagnostics},
     failure::Failure,
     graph::{Graph, Node, NodeId},
@@ -23,7 +23,7 @@ pub(super) fn bind(
     for name in inputs.keys().filter(|name| !graph.inputs.iter().any(|input| input.name == **name)) {
         let message = format!("`{}` has no input `{name}`", graph.name);
         let help = format!("the inputs are {}", known.join(", "));
-        diagnostics.push(Diagnostic::outside(INPUT, message).help(help));
+        diagnostics.push(Diagnostic::outside(codes::CALL, message).help(help));
     }
     let mut given = Vec::new();
     let mut sizes = Sizes::default();
@@ -33,7 +33,7 @@ pub(super) fn bind(
             Some(tensor) => {
                 accept(&input.name, node, tensor, device).inspect(|_| sizes.add(&input.name, node, tensor))
             }
-            None => Err(Diagnostic::error(INPUT, node.span, format!("`{}` is not given", input.name))
+            None => Err(Diagnostic::error(codes::CALL, node.span, format!("`{}` is not given", input.name))
                 .help(format!("give {}", node.ty))),
         };
         match tensor {
@@ -48,7 +48,7 @@ pub(super) fn bind(
 }
 
 fn accept(name: &str, node: &Node, tensor: &Tensor, device: &Device) -> Result<Tensor, Diagnostic> {
-    let error = |message: String| Diagnostic::error(INPUT, node.span, message);
+    let error = |message: String| Diagnostic::error(codes::CALL, node.span, message);
     if tensor.rank() != node.ty.rank() {
         return Err(error(format!("`{name}` is {:?}, but the spec says {}", tensor.dims(), node.ty)));
     }
@@ -145,7 +145,7 @@ impl<'a> Sizes<'a> {
                 "the sizes in `{}` cannot be told from {:?}: the spec says {}",
                 axis.name, axis.shape, axis.node.ty
             );
-            diagnostics.push(Diagnostic::error(INPUT, axis.node.span, message));
+            diagnostics.push(Diagnostic::error(codes::CALL, axis.node.span, message));
         }
     }
 
@@ -189,7 +189,7 @@ impl<'a> Sizes<'a> {
                 _ => {
                     let factors: Vec<_> = factors.iter().map(Dim::to_string).collect();
                     let message = format!("`{}` is not {}", info.symbol, factors.join(" * "));
-                    diagnostics.push(Diagnostic::error(INPUT, info.span, message));
+                    diagnostics.push(Diagnostic::error(codes::CALL, info.span, message));
                 }
             }
         }
@@ -205,7 +205,7 @@ impl<'a> Sizes<'a> {
         let with = if sizes.is_empty() { String::new() } else { format!(" with {}", sizes.join(", ")) };
         let message =
             format!("`{}` is {:?}, but the spec says {}{with}", axis.name, axis.shape, axis.node.ty);
-        let mut diagnostic = Diagnostic::error(INPUT, axis.node.span, message);
+        let mut diagnostic = Diagnostic::error(codes::CALL, axis.node.span, message);
         for symbol in symbols {
             if let Some(other) = self.told_by.get(symbol).filter(|other| **other != axis.name) {
                 diagnostic = diagnostic.note(format!("`{symbol}` is the size that `{other}` has"));

@@ -6,7 +6,8 @@ mod plan;
 mod tests;
 
 use crate::{
-    diagnostic::{Code, Diagnostic, Diagnostics},
+    codes,
+    diagnostic::{Diagnostic, Diagnostics},
     failure::Failure,
     graph::{Graph, Node, NodeId, NodeKind},
     ops::candle_dtype,
@@ -16,13 +17,6 @@ use bind::{bind, convert};
 use candle_core::{Device, Tensor};
 use plan::{Plan, Step};
 use std::collections::{BTreeMap, HashMap};
-
-/// A given tensor does not fit its input.
-const INPUT: Code = Code("E0501");
-/// The sizes of a call break a `require`.
-const REQUIRE: Code = Code("E0502");
-/// An operator cannot work on the values it met.
-const OPERATOR: Code = Code("E0503");
 
 /// A graph with its weights, ready to be called.
 ///
@@ -139,7 +133,11 @@ impl Executor {
         for check in &self.graph.checks {
             let sides = check.left.evaluate(dims).zip(check.right.evaluate(dims));
             if !sides.is_some_and(|(left, right)| holds(left, check.comparison, right)) {
-                diagnostics.push(Diagnostic::error(REQUIRE, check.span, with_sizes(&check.message, dims)));
+                diagnostics.push(Diagnostic::error(
+                    codes::CALL_REQUIRE,
+                    check.span,
+                    with_sizes(&check.message, dims),
+                ));
             }
         }
         if diagnostics.is_empty() { Ok(()) } else { Err(Failure::Diagnostics(diagnostics)) }
@@ -197,7 +195,7 @@ fn outside(error: candle_core::Error) -> Failure {
 fn fault(node: &Node, error: &candle_core::Error) -> Failure {
     let mut diagnostics = Diagnostics::default();
     let message = format!("`{}` cannot be computed: {}", node.name, describe(error));
-    diagnostics.push(Diagnostic::error(OPERATOR, node.span, message));
+    diagnostics.push(Diagnostic::error(codes::EVALUATION, node.span, message));
     Failure::Diagnostics(diagnostics)
 }
 

@@ -37,8 +37,7 @@ pub(super) fn unexpected(file: FileId, text: &str, error: &Error<Rule>) -> Box<D
     } else if let Some(expected) = expected.first() {
         diagnostic = diagnostic.mark(format!("expected {expected}"));
     }
-    let ends = place.found.is_none_or(|found| matches!(found.text, ")" | "]" | "}"));
-    if let Some(opener) = place.opener.filter(|_| ends) {
+    if let Some(opener) = place.opener.filter(|opener| place.leaves_open(opener)) {
         let opener_span = limits::span(file, opener.start, opener.end());
         diagnostic = diagnostic.label(opener_span, format!("this `{}` is not closed", opener.text));
     }
@@ -91,10 +90,26 @@ impl<'t> Place<'t> {
         Place { found, previous, opener: open.pop(), end: previous.map_or(0, |token| token.end()) }
     }
 
+    /// The file ends, or another bracket closes, before this one is closed.
+    fn leaves_open(&self, opener: &Token) -> bool {
+        match self.found.map(|found| found.text) {
+            None => true,
+            Some(")") => opener.text != "(",
+            Some("]") => opener.text != "[",
+            Some("}") => opener.text != "{",
+            Some(_) => false,
+        }
+    }
+
+    /// A doc comment stands there, or before it with nothing to document.
+    fn is_doc(&self) -> bool {
+        self.found.or(self.previous).is_some_and(|token| token.kind == TokenKind::Doc)
+    }
+
     fn describe(&self) -> String {
         match self.found {
             None => "the end of the file".to_string(),
-            Some(Token { kind: TokenKind::Doc, .. }) => "a doc comment".to_string(),
+            Some(_) if self.is_doc() => "a doc comment".to_string(),
             Some(found) => format!("`{}`", crop(found.text)),
         }
     }
@@ -126,8 +141,11 @@ fn advise(diagnostic: Diagnostic, file: FileId, positives: &[Rule], place: &Plac
     }
     // A word before a colon names a submodule, so a misspelt one is found late.
     if let (Some(token), [Rule::colon]) = (place.previous, positives) {
-        if let Some(word) = nearest(previous, &keywords(Rule::statement)) {
-            return diagnostic.suggest(span(token), word, format!("did you mean `{word}`?"));
+        match nearest(previous, &keywords(Rule::statement)) {
+            // A statement that takes no docs was read as a name, because docs stand before it.
+            Some(word) if word == previous => return diagnostic.help(MISPLACED_DOC),
+            Some(word) => return diagnostic.suggest(span(token), word, format!("did you mean `{word}`?")),
+            None => {}
         }
         if found == "=" {
             let named = format!("let {previous}");
@@ -136,15 +154,15 @@ fn advise(diagnostic: Diagnostic, file: FileId, positives: &[Rule], place: &Plac
     }
     match (previous, found) {
         ("/", "/") => diagnostic.help("comments begin with `#`"),
-        ("|", "|") => diagnostic.help("write `or`"),
+        (_, "|") if positives.contains(&Rule::or) => diagnostic.help("conditions are joined with `or`"),
         (_, "=") if positives.contains(&Rule::comparator) => diagnostic.help("values are compared with `==`"),
         (_, "==") if positives.contains(&Rule::equals) => diagnostic.help("a value is given with `=`"),
-        _ if place.found.is_some_and(|token| token.kind == TokenKind::Doc) => {
-            diagnostic.help("`///` stands before what it documents; other comments begin with `#`")
-        }
+        _ if place.is_doc() => diagnostic.help(MISPLACED_DOC),
         _ => diagnostic,
     }
 }
+
+const MISPLACED_DOC: &str = "`///` stands before what it documents; other comments begin with `#`";
 
 /// The word of which `written` is a slip of the pen.
 fn nearest(written: &str, words: &[&'static str]) -> Option<&'static str> {
@@ -155,33 +173,33 @@ fn nearest(written: &str, words: &[&'static str]) -> Option<&'static str> {
             0..3 => 0,
             length => (length / 3).max(1),
         };
-        (distance <= limit && !written.is_empty()).then_some((distance, *word))
+        (distance <= limit && !written.is_empty()).then_some((distance, !word.starts_with(&written), *word))
     });
-    near.min().map(|(_, word)| word)
+    near.min().map(|(_, _, word)| word)
 }
 
 /// What the rules expect, each once: marks and words as written, then the kinds of text.
 fn expectations(rules: &[Rule]) -> Vec<String> {
-    // So many different marks that only what they have in common says something.
-    let operator = rules.iter().filter(|rule| is_operator(**rule)).count() > 3;
-    let mut marks = Vec::new();
+    // So many alternatives of one kind that only the kind says something.
+    let many = |of: fn(Rule) -> bool| rules.iter().filter(|rule| of(**rule)).count() > 3;
+    let groups: [(fn(Rule) -> bool, &str); 3] =
+        [(is_item, "a declaration"), (is_statement, "a statement"), (is_operator, "an operator")];
+    let mut written = Vec::new();
     let mut kinds = Vec::new();
-    for rule in rules.iter().filter(|rule| !(operator && is_operator(**rule))) {
-        let text = phrase(*rule);
-        let list = if text.starts_with('`') { &mut marks } else { &mut kinds };
+    for rule in rules {
+        let group = groups.iter().find(|(of, _)| of(*rule) && many(*of));
+        let text = group.map_or_else(|| phrase(*rule), |(_, kind)| kind.to_string());
+        let list = if text.starts_with('`') { &mut written } else { &mut kinds };
         if !list.contains(&text) {
             list.push(text);
         }
     }
-    if operator {
-        kinds.push("an operator".to_string());
+    written.append(&mut kinds);
+    // A doc comment may stand before anything that is listed anyway.
+    if written.len() > 1 {
+        written.retain(|text| text != "a doc comment");
     }
-    // A doc comment may precede anything that is listed anyway.
-    marks.append(&mut kinds);
-    if marks.len() > 1 {
-        marks.retain(|text| text != "a doc comment");
-    }
-    marks
+    written
 }
 
 /// `a`, `b` or `c`
@@ -191,6 +209,16 @@ fn list(expected: &[String]) -> String {
         [only] => only.clone(),
         [most @ .., last] => format!("{} or {last}", most.join(", ")),
     }
+}
+
+/// A word that begins a declaration.
+fn is_item(rule: Rule) -> bool {
+    keyword(rule).is_some_and(|word| keywords(Rule::item).contains(&word))
+}
+
+/// A word that begins a statement.
+fn is_statement(rule: Rule) -> bool {
+    keyword(rule).is_some_and(|word| keywords(Rule::statement).contains(&word))
 }
 
 /// What may follow a finished value and carry it on.
@@ -218,7 +246,7 @@ fn is_operator(rule: Rule) -> bool {
 /// The words that text of this rule may begin with, where it begins with one.
 fn keywords(rule: Rule) -> Vec<&'static str> {
     match rule {
-        Rule::item => vec![
+        Rule::spec | Rule::item => vec![
             "use", "dim", "config", "let", "type", "record", "require", "fn", "module", "model", "quantize",
         ],
         Rule::statement => vec!["let", "set", "return", "require", "if", "for", "answer"],
@@ -307,7 +335,7 @@ fn phrase(rule: Rule) -> String {
     }
     let text = match rule {
         Rule::EOI => "the end of the file",
-        Rule::item => "a declaration",
+        Rule::spec | Rule::item => "a declaration",
         Rule::statement | Rule::declaration => "a statement",
         Rule::quantize_rule => "a rule",
         Rule::scope => "`in`, `under`, `at`",
