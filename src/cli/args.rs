@@ -338,26 +338,26 @@ pub struct Reading {
 
     /// Continuation: draw tokens at this temperature rather than take the likeliest
     #[arg(long, value_name = "T", value_parser = positive)]
-    pub temperature: Option<f64>,
+    pub temperature: Option<f32>,
 
     /// Continuation: draw only from the likeliest tokens that make up this share
     #[arg(long, value_name = "P", value_parser = share, requires = "temperature")]
-    pub top_p: Option<f64>,
+    pub top_p: Option<f32>,
 
     /// Continuation: start the drawing of tokens here [default: 0]
     #[arg(long, value_name = "N", requires = "temperature")]
     pub seed: Option<u64>,
 
-    /// Give the hidden states of every layer, too
-    #[arg(long)]
+    /// With `--tensors`: give the hidden states of every layer, too
+    #[arg(long, requires = "tensors")]
     pub hidden_states: bool,
 
-    /// Give the attention weights of every layer, too
-    #[arg(long)]
+    /// With `--tensors`: give the attention weights of every layer, too
+    #[arg(long, requires = "tensors")]
     pub attentions: bool,
 
-    /// Give the keys and values of every layer, too, as `present.0.key` and so on
-    #[arg(long)]
+    /// With `--tensors`: give the keys and values of every layer, too, as `present.0.key` and so on
+    #[arg(long, requires = "tensors")]
     pub cache: bool,
 }
 
@@ -418,12 +418,12 @@ fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number from 1".into())
 }
 
-fn positive(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| "expected a number")?;
+fn positive(text: &str) -> Result<f32, String> {
+    let number: f32 = text.parse().map_err(|_| "expected a number")?;
     (number.is_finite() && number > 0.0).then_some(number).ok_or_else(|| "expected a number above 0".into())
 }
 
-fn share(text: &str) -> Result<f64, String> {
+fn share(text: &str) -> Result<f32, String> {
     positive(text)
         .ok()
         .filter(|number| *number <= 1.0)

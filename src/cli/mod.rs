@@ -4,6 +4,9 @@
 //! gives its exit code, or a [`Stop`] that says why it did not get there.
 
 pub mod args;
+mod check;
+mod explain;
+mod fmt;
 pub mod interrupt;
 mod list;
 mod new;
@@ -11,7 +14,11 @@ pub mod output;
 pub mod progress;
 mod run;
 pub mod screen;
+mod settings;
+mod show;
+mod sites;
 pub mod spec;
+mod tensors;
 
 use crate::{failure::Failure, source::Sources};
 use args::{Arguments, Command};
@@ -24,8 +31,6 @@ use std::process::ExitCode;
 pub enum Stop {
     /// Whoever read standard output has gone, as `head` does: no failure.
     Closed,
-    /// Someone pressed Ctrl-C; what was done until then is kept.
-    Interrupted,
     /// It failed; the sources are those that its diagnostics point into.
     Failed(Failure, Box<Sources>),
 }
@@ -58,7 +63,6 @@ pub fn main() -> ExitCode {
     match dispatch(&arguments.command, screen) {
         Ok(code) => code,
         Err(Stop::Closed) => ExitCode::SUCCESS,
-        Err(Stop::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
         Err(Stop::Failed(failure, sources)) => ExitCode::from(screen.failure(&failure, &sources)),
     }
 }
@@ -67,7 +71,10 @@ fn dispatch(command: &Command, screen: Screen) -> Result<ExitCode, Stop> {
     match command {
         Command::List(arguments) => list::list(arguments),
         Command::New(arguments) => new::new(arguments, screen),
+        Command::Check(arguments) => check::check(arguments, screen),
+        Command::Fmt(arguments) => fmt::fmt(arguments, screen),
+        Command::Show(arguments) => show::show(arguments, screen),
+        Command::Explain(arguments) => explain::explain(arguments),
         Command::Run(arguments) => run::run(arguments, screen),
-        _ => Err(Failure::usage("this command does not exist yet").into()),
     }
 }

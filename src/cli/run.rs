@@ -1,54 +1,57 @@
-//! `qdqc run`: answers to texts and records, or named tensors in and out.
+//! `qdqc run`: a model on texts, on a file of records, or on tensors.
 
 use super::{
-    Stop,
-    args::{self, FloatType, Run},
-    interrupt,
-    output::{self, Existing},
+    Stop, args, interrupt, output,
     progress::Progress,
     screen::Screen,
+    settings,
     spec::{self, DiskLibrary},
+    tensors,
 };
 use crate::{
-    answer::AnswerKind,
-    checkpoint::{Checkpoint, HubOptions},
     compile,
     failure::Failure,
+    report,
     session::{Engine, Session},
     source::Sources,
-    tasks::{self, Columns, Format, Records, Reply, Tokenizer, run_records},
+    tasks::{Columns, Format, Options, Problem, Records, Reply, Summary, Tokenizer, run_records},
     types::DType,
 };
 use candle_core::Device;
 use std::{
-    collections::{BTreeSet, HashMap},
-    io::Write,
+    io::{self, IsTerminal, Write},
     path::Path,
     process::ExitCode,
+    thread,
 };
 
-pub(super) fn run(arguments: &Run, screen: Screen) -> Result<ExitCode, Stop> {
-    if let Some(threads) = arguments.engine.threads {
-        // Fails only where the pool is in use already; then it keeps its threads.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-    }
+/// Runs the model on what was given.
+pub fn run(arguments: &args::Run, screen: Screen) -> Result<ExitCode, Stop> {
+    interrupt::install();
+    use_threads(arguments.engine.threads)?;
     let mut session = open(arguments, screen)?;
     let sources = session.program().sources.clone();
-    match &arguments.input.tensors {
-        Some(path) => tensors(arguments, path, &mut session, screen).map_err(Stop::within(&sources)),
-        None => records(arguments, session, screen, &sources),
+    let done = match (&arguments.input.tensors, &arguments.input.output) {
+        (Some(given), Some(results)) => tensors::run(&mut session, given, results, &request(&arguments.reading))
+            .map_err(Stop::within(&sources)),
+        _ => on_records(arguments, &mut session, &sources, screen),
+    };
+    show_notes(&mut session, screen);
+    done
+}
+
+/// What there is to know of the checkpoint, once.
+fn show_notes(session: &mut Session, screen: Screen) {
+    for note in session.take_notes() {
+        screen.note(&note.0);
     }
 }
 
-/// Reads the spec and opens the checkpoint.
-fn open(arguments: &Run, screen: Screen) -> Result<Session, Stop> {
+/// The spec and the checkpoint.
+fn open(arguments: &args::Run, screen: Screen) -> Result<Session, Stop> {
     let engine = Engine {
         device: device(arguments.engine.device.as_deref().unwrap_or("cpu"))?,
-        dtype: match arguments.engine.dtype {
-            None | Some(FloatType::F32) => DType::F32,
-            Some(FloatType::F16) => DType::F16,
-            Some(FloatType::Bf16) => DType::BF16,
-        },
+        dtype: dtype(arguments.engine.dtype),
         quantize: !arguments.engine.float,
     };
     let spec = spec::read(&arguments.spec)?;
@@ -56,248 +59,149 @@ fn open(arguments: &Run, screen: Screen) -> Result<Session, Stop> {
     if problems.has_errors() {
         return Err(Stop::within(&program.sources)(Failure::Diagnostics(problems)));
     }
-    let mut checkpoint = Checkpoint::open(&arguments.checkpoint, &HubOptions::from_env())?;
-    for setting in &arguments.set {
-        checkpoint.config.set_text(setting).map_err(Failure::usage)?;
-        let name = setting.split('=').next().unwrap_or_default().trim();
-        if !program.config_fields().any(|field| field == name) {
-            warn_unread(name, &program, screen);
-        }
+    let mut checkpoint = settings::checkpoint(&arguments.checkpoint, screen)?;
+    settings::lay_over(&mut checkpoint.config, &arguments.set)?;
+    settings::warn_unread(&arguments.set, &program, screen);
+    if let Some(ranges) = &arguments.engine.amax {
+        checkpoint.overlay(ranges)?;
     }
-    if let Some(path) = &arguments.engine.amax {
-        checkpoint.overlay(path)?;
+    let session = Session::new(program, checkpoint, engine);
+    let warnings = session.warnings();
+    if !warnings.has_errors() {
+        screen.write(&report::render(&warnings, &session.program().sources, screen.color));
     }
-    Ok(Session::new(program, checkpoint, engine))
+    Ok(session)
 }
 
-/// A `--set` that the spec does not read changes at most how answers are shown.
-pub(super) fn warn_unread(name: &str, program: &compile::Program, screen: Screen) {
-    if matches!(
-        name,
-        "id2label" | "label2id" | "problem_type" | "num_labels" | "pad_token_id" | "eos_token_id"
-    ) {
-        return;
+/// Answers every record on a line of its own. A record without an answer is
+/// reported, the rest are done all the same, and the exit code is 1.
+fn on_records(
+    arguments: &args::Run,
+    session: &mut Session,
+    sources: &Sources,
+    screen: Screen,
+) -> Result<ExitCode, Stop> {
+    let within = Stop::within(sources);
+    let records = records(&arguments.input)?.take_while(|_| !interrupt::requested());
+    let answers = session.answers().map_err(&within)?;
+    if answers.is_empty() {
+        return Err(Failure::input(format!("`{}` does not say how its outputs are read", arguments.spec))
+            .help("add an `answer` to its model, or run it on tensors with `--tensors IN -o OUT`")
+            .into());
     }
-    let near = crate::names::nearest(name, program.config_fields());
-    let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-    screen.warning(&format!("the spec reads no config field `{name}`: --set {name} changes nothing{near}"));
-}
-
-/// `cpu`, `cuda` or `cuda:N`.
-fn device(name: &str) -> Result<Device, Failure> {
-    let number = match name.split_once(':') {
-        None if name == "cpu" => return Ok(Device::Cpu),
-        None if name == "cuda" => Some(0),
-        Some(("cuda", number)) => number.parse().ok(),
-        _ => None,
-    };
-    let Some(number) = number else {
-        return Err(
-            Failure::usage(format!("there is no device `{name}`")).help("write `cpu`, `cuda` or `cuda:1`")
-        );
-    };
-    if !candle_core::utils::cuda_is_available() {
-        return Err(Failure::usage(format!(
-            "`{name}` cannot be used: this qdqc was built for the CPU alone"
-        ))
-        .help("build it with `cargo build --release --features cuda`, which needs a CUDA toolkit"));
-    }
-    Device::new_cuda(number).map_err(|error| {
-        Failure::outside(format!("`{name}` cannot be used: {error}"))
-            .help("`nvidia-smi` lists the cards there are")
+    let config = session.config().clone();
+    let tokenizer = prepare(session, &config).map_err(&within)?;
+    show_notes(session, screen);
+    let mut lines = Lines::new(arguments, sources, screen);
+    let mut sink = |result| lines.take(result);
+    let done = run_records(records, &tokenizer, &config, &answers, &options(arguments), session, &mut sink);
+    let summary = lines.finish(done)?;
+    report_summary(&summary, screen);
+    Ok(match (interrupt::requested(), summary.failed) {
+        (true, _) => ExitCode::from(interrupt::EXIT_CODE),
+        (false, 0) => ExitCode::SUCCESS,
+        (false, _) => ExitCode::FAILURE,
     })
 }
 
-fn tensors(arguments: &Run, path: &Path, session: &mut Session, screen: Screen) -> Result<ExitCode, Failure> {
-    let Some(target) = &arguments.input.output else {
-        return Err(Failure::usage("--tensors needs -o FILE for the outputs"));
-    };
-    let inputs = read_tensors(path)?;
-    let (_, known) = session.program().interface();
-    let reading = &arguments.reading;
-    let mut request = BTreeSet::new();
-    let flags = [
-        (reading.hidden_states, ["hidden_states", ""]),
-        (reading.attentions, ["attentions", "cross_attentions"]),
-        (reading.cache, ["present", ""]),
-    ];
-    for (asked, names) in flags {
-        let made: Vec<&str> = names.into_iter().filter(|name| known.contains(*name)).collect();
-        if asked && made.is_empty() {
-            return Err(Failure::usage(format!("the spec has no output `{}`", names[0])));
-        }
-        // Cross-attention is there only where another model's states are given.
-        let states = inputs.keys().any(|name| name == "encoder_hidden_states");
-        request.extend(
-            made.into_iter()
-                .filter(|name| asked && (*name != "cross_attentions" || states))
-                .map(str::to_owned),
-        );
-    }
-    let outputs = session.call(&inputs, &request)?;
-    notes(session, screen);
-    let outputs: HashMap<String, candle_core::Tensor> = outputs.into_iter().collect();
-    write_tensors(&outputs, target)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn read_tensors(path: &Path) -> Result<std::collections::BTreeMap<String, candle_core::Tensor>, Failure> {
-    if !path.is_file() {
-        return Err(Failure::input(format!("there is no file `{}`", path.display()))
-            .help("--tensors takes a safetensors file of named inputs, such as `input_ids`"));
-    }
-    let name = path.display();
-    let bytes =
-        std::fs::read(path).map_err(|error| Failure::outside(format!("`{name}` cannot be read: {error}")))?;
-    let no_tensors = |error: &dyn std::fmt::Display| {
-        Failure::input(format!("`{name}` is no safetensors file: {error}"))
-            .help("write named tensors with `safetensors.torch.save_file` or `safetensors.numpy.save_file`")
-    };
-    let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| no_tensors(&error))?;
-    let tensors = file.tensors().into_iter().map(|(name, view)| {
-        let tensor = match view.dtype() {
-            // True and false are one byte each, as engines hold them.
-            safetensors::Dtype::BOOL => candle_core::Tensor::from_raw_buffer(
-                view.data(),
-                candle_core::DType::U8,
-                view.shape(),
-                &Device::Cpu,
-            ),
-            _ => candle_core::safetensors::Load::load(&view, &Device::Cpu),
-        };
-        let tensor =
-            tensor.map_err(|error| Failure::input(format!("the input `{name}` cannot be read: {error}")))?;
-        Ok((name, tensor))
-    });
-    tensors.collect()
-}
-
-fn write_tensors(tensors: &HashMap<String, candle_core::Tensor>, path: &Path) -> Result<(), Failure> {
-    let cpu: Result<std::collections::BTreeMap<&str, candle_core::Tensor>, candle_core::Error> =
-        tensors.iter().map(|(name, tensor)| Ok((name.as_str(), tensor.to_device(&Device::Cpu)?))).collect();
-    let cpu = cpu.map_err(|error| {
-        Failure::outside(format!("the outputs cannot be copied from the device: {error}"))
-    })?;
-    let bytes = safetensors::tensor::serialize(cpu, None)
-        .map_err(|error| Failure::outside(format!("the outputs cannot be written: {error}")))?;
-    output::write_file(path, &bytes, Existing::Replace)
-}
-
-fn notes(session: &mut Session, screen: Screen) {
-    for note in session.take_notes() {
-        screen.note(&note.0);
-    }
-}
-
-fn records(
-    arguments: &Run,
-    mut session: Session,
-    screen: Screen,
-    sources: &Sources,
-) -> Result<ExitCode, Stop> {
-    let within = Stop::within(sources);
-    let reading = &arguments.reading;
-    if reading.hidden_states || reading.attentions || reading.cache {
-        return Err(Failure::usage(
-            "hidden states, attentions and caches are tensors: text has no place for them",
-        )
-        .help("give named tensors: --tensors IN.safetensors -o OUT.safetensors")
-        .into());
-    }
-    let records = open_records(&arguments.input)?;
-    let answers = session.answers().map_err(&within)?;
-    let config = session.config().clone();
+/// Reads the weights, and the vocabulary meanwhile.
+fn prepare(session: &mut Session, config: &Config) -> Result<Tokenizer, Failure> {
     let folder = session.folder().to_owned();
-    // The vocabulary is read while the weights are.
-    let (tokenizer, ready) = std::thread::scope(|scope| {
-        let tokenizer = scope.spawn(|| Tokenizer::load(&folder, &config));
-        let ready = session.prepare();
-        let tokenizer =
-            tokenizer.join().unwrap_or_else(|_| Err(Failure::outside("the tokenizer could not be read")));
-        (tokenizer, ready)
-    });
-    ready.map_err(&within)?;
-    notes(&mut session, screen);
-    let tokenizer = tokenizer?;
-    interrupt::install();
-    let total = (arguments.input.file.is_none()).then_some(arguments.input.text.len() as u64);
-    let mut progress = Progress::new("records", total, screen);
-    let mut writer = std::io::BufWriter::new(std::io::stdout());
-    let labelled = answers.iter().any(|answer| answer.kind == AnswerKind::Continuation);
-    let mut stop = None;
-    let mut failures = 0_u64;
-    let summary = run_records(
-        records,
-        &tokenizer,
-        &config,
-        &answers,
-        &options(arguments),
-        &mut session,
-        &mut |result| {
+    thread::scope(|scope| {
+        let tokenizer = scope.spawn(|| Tokenizer::load(&folder, config));
+        session.prepare()?;
+        tokenizer.join().unwrap_or_else(|_| Err(Failure::outside("the tokenizer could not be read")))
+    })
+}
+
+fn report_summary(summary: &Summary, screen: Screen) {
+    if summary.truncated > 0 {
+        screen.warning(&format!("{} texts were cut to fit the model", summary.truncated));
+    }
+    if summary.failed > 0 {
+        let all = summary.failed + summary.answered;
+        screen.note(&format!("{} of {all} records have no answer", summary.failed));
+    }
+    if interrupt::requested() {
+        screen.note(&format!("interrupted after {} records", summary.failed + summary.answered));
+    }
+}
+
+/// Where answers and problems go, one after the other.
+struct Lines<'a> {
+    json: bool,
+    screen: Screen,
+    sources: &'a Sources,
+    progress: Option<Progress>,
+    /// Why standard output could not be written.
+    stopped: Option<Stop>,
+}
+
+impl Lines<'_> {
+    /// Progress is shown where the answers do not show it themselves.
+    fn new<'a>(arguments: &args::Run, sources: &'a Sources, screen: Screen) -> Lines<'a> {
+        let shown = arguments.input.file.is_some() && !io::stdout().is_terminal();
+        let progress = shown.then(|| Progress::new("records", None, screen));
+        Lines { json: arguments.reading.json, screen, sources, progress, stopped: None }
+    }
+
+    fn take(&mut self, result: Result<Reply, Problem>) -> Result<(), Failure> {
+        match result {
+            Ok(reply) => self.answer(&reply)?,
+            Err(problem) => self.problem(&problem),
+        }
+        if let Some(progress) = &mut self.progress {
             progress.advance(1);
-            let written = match result {
-                Ok(reply) => write_reply(&mut writer, &reply, reading.json),
-                Err(problem) => {
-                    failures += 1;
-                    let _ = writer.flush();
-                    progress.suspend(|| {
-                        screen.write(&format!("line {}: ", problem.line));
-                        screen.failure(&problem.failure, sources)
-                    });
-                    Ok(())
-                }
-            };
-            // A prompt's answer takes a while: it is shown when it is there.
-            let written = if labelled { written.and_then(|()| writer.flush()) } else { written };
-            if let Err(error) = written {
-                stop = Some(output::stdout_failed(error));
-                return Err(Failure::outside("standard output is closed"));
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, reply: &Reply) -> Result<(), Failure> {
+        let line = if self.json {
+            serde_json::to_string(reply)
+                .map_err(|error| Failure::outside(format!("an answer is no JSON: {error}")))?
+        } else {
+            reply.to_string()
+        };
+        writeln!(io::stdout().lock(), "{line}").map_err(|error| {
+            self.stopped = Some(output::stdout_failed(error));
+            Failure::outside("standard output cannot be written")
+        })
+    }
+
+    fn problem(&self, problem: &Problem) {
+        let write = || match &*problem.failure {
+            Failure::Diagnostics(list) => {
+                self.screen.write(&report::render(list, self.sources, self.screen.color));
+                self.screen.error(&format!("line {}: the model could not be run on it", problem.line));
             }
-            if interrupt::requested() {
-                stop = Some(Stop::Interrupted);
-                return Err(Failure::outside("interrupted"));
-            }
-            Ok(())
-        },
-    );
-    let flushed = writer.flush().map_err(output::stdout_failed);
-    progress.finish();
-    match (summary, stop) {
-        (_, Some(stop)) => Err(stop),
-        (Err(failure), None) => Err(within(failure)),
-        (Ok(summary), None) => {
-            flushed?;
-            if summary.truncated > 0 {
-                screen.note(&format!(
-                    "{} of {} texts were cut to fit the model",
-                    summary.truncated,
-                    summary.answered + summary.failed
-                ));
-            }
-            if summary.failed > 0 && summary.answered + summary.failed > 1 {
-                screen.warning(&format!(
-                    "{} of {} records failed",
-                    summary.failed,
-                    summary.answered + summary.failed
-                ));
-            }
-            Ok(ExitCode::from(u8::from(failures > 0)))
+            _ => self.screen.error(&problem.to_string()),
+        };
+        match &self.progress {
+            Some(progress) => progress.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn finish(self, done: Result<Summary, Failure>) -> Result<Summary, Stop> {
+        if let Some(progress) = self.progress {
+            progress.finish();
+        }
+        match (done, self.stopped) {
+            (Ok(summary), _) => Ok(summary),
+            (Err(_), Some(stop)) => Err(stop),
+            (Err(failure), None) => Err(Stop::within(self.sources)(failure)),
         }
     }
 }
 
-fn write_reply(writer: &mut impl Write, reply: &Reply, json: bool) -> std::io::Result<()> {
-    if json {
-        serde_json::to_writer(&mut *writer, reply)?;
-        writer.write_all(b"\n")
-    } else {
-        writeln!(writer, "{reply}")
-    }
-}
-
-fn open_records(input: &args::Input) -> Result<Records, Failure> {
+fn records(input: &args::Input) -> Result<Records, Failure> {
     let Some(file) = &input.file else {
         return Records::texts(input.text.clone(), input.text_pair.clone(), input.choice.clone());
+    };
+    let columns = match &input.columns {
+        Some(columns) => columns.parse()?,
+        None => Columns::default(),
     };
     let format = input.format.map(|format| match format {
         args::Format::Jsonl => Format::Jsonl,
@@ -305,26 +209,67 @@ fn open_records(input: &args::Input) -> Result<Records, Failure> {
         args::Format::Tsv => Format::Tsv,
         args::Format::Txt => Format::Txt,
     });
-    let columns = match &input.columns {
-        Some(text) => text.parse::<Columns>()?,
-        None => Columns::default(),
-    };
     Records::open(Path::new(file), format, columns)
 }
 
-fn options(arguments: &Run) -> tasks::Options {
-    let (reading, usual) = (&arguments.reading, tasks::Options::default());
-    tasks::Options {
-        batch: arguments.engine.batch.unwrap_or(usual.batch),
-        top_k: reading.top_k,
-        doc_stride: reading.doc_stride.unwrap_or(usual.doc_stride),
-        max_answer_length: reading.max_answer_length.unwrap_or(usual.max_answer_length),
-        n_best: reading.n_best.unwrap_or(usual.n_best),
+fn options(arguments: &args::Run) -> Options {
+    let reading = &arguments.reading;
+    let default = Options::default();
+    Options {
+        batch: arguments.engine.batch.unwrap_or(default.batch),
+        top_k: reading.top_k.or(default.top_k),
+        doc_stride: reading.doc_stride.unwrap_or(default.doc_stride),
+        max_answer_length: reading.max_answer_length.unwrap_or(default.max_answer_length),
+        n_best: reading.n_best.unwrap_or(default.n_best),
         no_answer: reading.no_answer,
-        max_new_tokens: reading.max_new_tokens.unwrap_or(usual.max_new_tokens),
-        temperature: reading.temperature.unwrap_or(f64::from(usual.temperature)) as f32,
-        top_p: reading.top_p.unwrap_or(f64::from(usual.top_p)) as f32,
-        seed: reading.seed.unwrap_or(usual.seed),
-        ..usual
+        max_new_tokens: reading.max_new_tokens.unwrap_or(default.max_new_tokens),
+        temperature: reading.temperature.unwrap_or(default.temperature),
+        top_p: reading.top_p.unwrap_or(default.top_p),
+        seed: reading.seed.unwrap_or(default.seed),
+        ..default
     }
+}
+
+/// Outputs that are made on request, by the flags that ask for them.
+fn request(reading: &args::Reading) -> Vec<&'static str> {
+    let asked = [
+        (reading.hidden_states, "hidden_states"),
+        (reading.attentions, "attentions"),
+        (reading.cache, "present"),
+    ];
+    asked.into_iter().filter(|(asked, _)| *asked).map(|(_, name)| name).collect()
+}
+
+/// `cpu`, `cuda` or `cuda:1`.
+fn device(name: &str) -> Result<Device, Failure> {
+    let number = match name {
+        "cpu" => return Ok(Device::Cpu),
+        "cuda" => Some(0),
+        _ => name.strip_prefix("cuda:").and_then(|number| number.parse().ok()),
+    };
+    let Some(number) = number else {
+        return Err(Failure::usage(format!("there is no device `{name}`"))
+            .help("the devices are cpu, cuda and cuda:N"));
+    };
+    if !cfg!(feature = "cuda") {
+        return Err(Failure::usage(format!("this qdqc was built without support for `{name}`"))
+            .help("build it with `cargo build --release --features cuda`"));
+    }
+    Device::new_cuda(number).map_err(|error| Failure::outside(format!("`{name}` cannot be used: {error}")))
+}
+
+fn dtype(given: Option<args::FloatType>) -> DType {
+    match given {
+        None | Some(args::FloatType::F32) => DType::F32,
+        Some(args::FloatType::F16) => DType::F16,
+        Some(args::FloatType::Bf16) => DType::BF16,
+    }
+}
+
+fn use_threads(threads: Option<usize>) -> Result<(), Failure> {
+    let Some(count) = threads else { return Ok(()) };
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(count)
+        .build_global()
+        .map_err(|error| Failure::outside(format!("{count} threads cannot be started: {error}")))
 }

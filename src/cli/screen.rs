@@ -3,6 +3,7 @@
 use super::args::ColorChoice;
 use crate::{
     failure::{Failure, Message},
+    report,
     source::Sources,
 };
 use clap::builder::styling::{AnsiColor, Style};
@@ -38,14 +39,19 @@ impl Screen {
 
     /// Says why a command stopped: diagnostics as their report, anything else as
     /// `error: ...` and, where there is one, `help: ...`. Gives the exit code.
-    pub fn failure(&self, failure: &Failure, _sources: &Sources) -> u8 {
+    pub fn failure(&self, failure: &Failure, sources: &Sources) -> u8 {
         match failure {
-            Failure::Diagnostics(_) => self.line("error", AnsiColor::Red, &failure.to_string()),
+            Failure::Diagnostics(list) => self.write(&report::render(list, sources, self.color)),
             Failure::Input(message) | Failure::Usage(message) | Failure::Outside(message) => {
                 self.message(message);
             }
         }
         failure.exit_code()
+    }
+
+    /// Something is wrong.
+    pub fn error(&self, text: &str) {
+        self.line("error", AnsiColor::Red, text);
     }
 
     /// Something worth knowing that stops nothing.
@@ -65,7 +71,7 @@ impl Screen {
     }
 
     fn message(&self, message: &Message) {
-        self.line("error", AnsiColor::Red, &message.text);
+        self.error(&message.text);
         if let Some(help) = &message.help {
             self.line("help", AnsiColor::Cyan, help);
         }
