@@ -92,7 +92,7 @@ mod tests {
             [
                 "m also holds `cls.predictions`, `embeddings.position_ids`, `pooler` (2 tensors), which this \
                  spec has no use for",
-                "1 ranges (`_amax`) in the checkpoint belong to no quantizer that is on",
+                "1 range (`_amax`) of the checkpoint: no quantizer that is on uses them",
                 "m holds `encoder.layer.12.output.dense.weight`, which the spec does not read",
             ]
         );
