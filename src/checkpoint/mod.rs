@@ -8,7 +8,6 @@
 //! converted one after the other (`load`). Everything a file says is bounded by
 //! the file's own size, and nothing in it is executed.
 
-pub mod codes;
 mod config_file;
 mod decode;
 mod hub;
@@ -130,6 +129,14 @@ impl Checkpoint {
             None => self.find_weights()?,
         };
         Weights::open(&path, |shard| self.find(shard))
+    }
+
+    /// Whether any quantizer's range is there, in the weights or laid over them.
+    ///
+    /// # Errors
+    /// There are no weights, or a file is damaged.
+    pub fn has_ranges(&self) -> Result<bool, Failure> {
+        Ok(!self.overlays.is_empty() || self.weights()?.tensors().any(|(name, _)| is_range(name)))
     }
 
     fn find(&self, name: &str) -> Result<Option<PathBuf>, Failure> {

@@ -1,12 +1,13 @@
 //! What of a spec a checkpoint does not give, as diagnostics.
 
 use super::{
-    Wanted, codes,
+    Wanted,
     names::{canonical, is_range, parts, within},
     surplus::list,
     tensor_file::Stored,
 };
 use crate::{
+    codes,
     config::Config,
     diagnostic::{Code, Diagnostic, Diagnostics},
 };

@@ -1,0 +1,5 @@
+//! x
+/// x
+pub fn print(_: &super::ast::SpecFile, text: &str) -> String {
+    text.to_string()
+}
