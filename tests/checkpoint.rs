@@ -5,7 +5,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use qdqc::{
-    checkpoint::{Checkpoint, HubOptions, Progress, Wanted, codes},
+    checkpoint::{Checkpoint, HubOptions, Progress, Wanted},
+    codes,
     diagnostic::Diagnostics,
     failure::Failure,
     span::{FileId, Span},
