@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     compile,
+    config::Config,
     failure::Failure,
     report,
     session::{Engine, Session},
@@ -32,8 +33,10 @@ pub fn run(arguments: &args::Run, screen: Screen) -> Result<ExitCode, Stop> {
     let mut session = open(arguments, screen)?;
     let sources = session.program().sources.clone();
     let done = match (&arguments.input.tensors, &arguments.input.output) {
-        (Some(given), Some(results)) => tensors::run(&mut session, given, results, &request(&arguments.reading))
-            .map_err(Stop::within(&sources)),
+        (Some(given), Some(results)) => {
+            tensors::run(&mut session, given, results, &request(&arguments.reading))
+                .map_err(Stop::within(&sources))
+        }
         _ => on_records(arguments, &mut session, &sources, screen),
     };
     show_notes(&mut session, screen);
@@ -199,6 +202,9 @@ fn records(input: &args::Input) -> Result<Records, Failure> {
     let Some(file) = &input.file else {
         return Records::texts(input.text.clone(), input.text_pair.clone(), input.choice.clone());
     };
+    if file != "-" && !Path::new(file).exists() {
+        return Err(Failure::input(format!("there is no file `{file}`")));
+    }
     let columns = match &input.columns {
         Some(columns) => columns.parse()?,
         None => Columns::default(),
