@@ -25,11 +25,13 @@ impl Span {
     }
 }
 
-/// A value and the place where it is written.
-#[derive(Clone, Debug, PartialEq)]
+/// A value and the place where it is written. Serialised, it is the value alone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
     /// Where it is written.
+    #[serde(skip)]
     pub span: Span,
 }

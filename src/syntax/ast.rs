@@ -1,8 +1,10 @@
 //! The syntax tree: what a spec file says, nothing looked up yet.
 //!
 //! Every node carries its span. The tree mirrors `grammar/qdq.pest` rule by rule.
+//! Written down (serialised), it leaves the spans out.
 
 use crate::span::{Span, Spanned};
+use serde::Serialize;
 
 /// A name as written.
 pub type Name = Spanned<String>;
@@ -11,25 +13,36 @@ pub type Name = Spanned<String>;
 pub type Docs = Vec<Name>;
 
 /// One source file.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SpecFile {
     /// Declarations in the order written.
     pub items: Vec<Item>,
 }
 
+impl SpecFile {
+    /// Says the same as another file, wherever each says it: spans may differ.
+    pub fn says_the_same_as(&self, other: &SpecFile) -> bool {
+        match (serde_json::to_value(self), serde_json::to_value(other)) {
+            (Ok(one), Ok(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
 /// A declaration at the top level.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Item {
     /// Doc comment lines.
     pub docs: Docs,
     /// The whole declaration, docs included.
+    #[serde(skip)]
     pub span: Span,
     /// What is declared.
     pub kind: ItemKind,
 }
 
 /// The kinds of top-level declarations.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum ItemKind {
     /// `use "lib/bert.qdq"`
     Use(Name),
@@ -56,7 +69,7 @@ pub enum ItemKind {
 }
 
 /// One name of a `dim` declaration.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DimBinding {
     /// The dim.
     pub name: Name,
@@ -65,7 +78,7 @@ pub struct DimBinding {
 }
 
 /// Where the size of a dim comes from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum DimRule {
     /// The inputs alone.
     Bound,
@@ -76,7 +89,7 @@ pub enum DimRule {
 }
 
 /// A field of `config.json`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConfigField {
     /// HuggingFace's field name.
     pub name: Name,
@@ -87,18 +100,19 @@ pub struct ConfigField {
 }
 
 /// What a configuration field may hold.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConfigType {
     /// The type as written.
     pub kind: ConfigKind,
     /// A trailing `?`: may be absent or null.
     pub optional: bool,
     /// Where it is written.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// The kinds of configuration fields.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum ConfigKind {
     /// `int`, `float`, `bool` or `str`.
     Named(Name),
@@ -107,7 +121,7 @@ pub enum ConfigKind {
 }
 
 /// `type NAME = TYPE`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TypeAlias {
     /// The alias.
     pub name: Name,
@@ -116,7 +130,7 @@ pub struct TypeAlias {
 }
 
 /// `record NAME { FIELDS }`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
     /// The record type's name.
     pub name: Name,
@@ -125,7 +139,7 @@ pub struct Record {
 }
 
 /// A named part of a record or of a result.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Field {
     /// Doc comment lines.
     pub docs: Docs,
@@ -136,7 +150,7 @@ pub struct Field {
 }
 
 /// `require CONDITION else "MESSAGE"`; the message may hold `{name}`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Require {
     /// Doc comment lines.
     pub docs: Docs,
@@ -145,11 +159,12 @@ pub struct Require {
     /// What to say if it does not.
     pub message: Name,
     /// The whole statement.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// `fn NAME(PORTS) -> RESULT { BODY }`: a part without parameters of its own.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Function {
     /// The function.
     pub name: Name,
@@ -162,7 +177,7 @@ pub struct Function {
 }
 
 /// `module NAME(SETTINGS) on (PORTS) -> RESULT { BODY }`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Module {
     /// The module.
     pub name: Name,
@@ -177,7 +192,7 @@ pub struct Module {
 }
 
 /// A size or choice of a module.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Setting {
     /// Doc comment lines.
     pub docs: Docs,
@@ -192,7 +207,7 @@ pub struct Setting {
 }
 
 /// An operand of a module or function.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Port {
     /// Doc comment lines.
     pub docs: Docs,
@@ -205,7 +220,7 @@ pub struct Port {
 }
 
 /// What a module or function gives.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum ResultType {
     /// One unnamed value.
     One(TypeExpr),
@@ -214,7 +229,7 @@ pub enum ResultType {
 }
 
 /// `model NAME(INPUTS) -> (OUTPUTS) { BODY }`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Model {
     /// The model.
     pub name: Name,
@@ -227,7 +242,7 @@ pub struct Model {
 }
 
 /// An input of a model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Input {
     /// Doc comment lines.
     pub docs: Docs,
@@ -242,7 +257,7 @@ pub struct Input {
 }
 
 /// An output of a model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Output {
     /// Doc comment lines.
     pub docs: Docs,
@@ -255,16 +270,17 @@ pub struct Output {
 }
 
 /// `{ STATEMENTS }`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Body {
     /// In the order written.
     pub statements: Vec<Statement>,
     /// Braces included.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// A statement of a body.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Statement {
     /// A parameter or a submodule.
     Declaration(Declaration),
@@ -285,7 +301,7 @@ pub enum Statement {
 }
 
 /// `NAME: TYPE` or `NAME: MODULE(...)`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Declaration {
     /// Doc comment lines.
     pub docs: Docs,
@@ -294,11 +310,12 @@ pub struct Declaration {
     /// What it is.
     pub kind: DeclarationKind,
     /// The whole declaration.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// What a body declares.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum DeclarationKind {
     /// A parameter with a tensor type.
     Parameter(TensorTypeExpr),
@@ -307,7 +324,7 @@ pub enum DeclarationKind {
 }
 
 /// `MODULE(SETTINGS) * COUNT from "PREFIX" with (PARAMETERS)`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Placement {
     /// The module placed.
     pub module: Name,
@@ -320,11 +337,12 @@ pub struct Placement {
     /// `with (weight: table)`: parameters that are other values (tied).
     pub with: Option<Vec<Argument>>,
     /// The whole placement.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// `let` or `set`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Let {
     /// Doc comment lines.
     pub docs: Docs,
@@ -333,20 +351,22 @@ pub struct Let {
     /// The value.
     pub value: Expr,
     /// The whole statement.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// `return EXPR`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Return {
     /// What the body gives.
     pub value: Expr,
     /// The whole statement.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// `if CONDITION { ... } else ...`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct If {
     /// Known when compiling.
     pub condition: Expr,
@@ -357,11 +377,12 @@ pub struct If {
     /// `else` is followed by `if` rather than a brace.
     pub else_if: bool,
     /// The whole statement.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// `for NAME in FROM..TO { ... }`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct For {
     /// The counter.
     pub name: Name,
@@ -372,22 +393,24 @@ pub struct For {
     /// Repeated.
     pub body: Body,
     /// The whole statement.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// `answer KIND(OUTPUTS)`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Answer {
     /// The reading.
     pub kind: Name,
     /// The outputs it reads, and options by name.
     pub arguments: Vec<Argument>,
     /// The whole statement.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// A type as written.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TypeExpr {
     /// One, or several told apart by rank and dtype.
     pub alternatives: Vec<TypeAlternative>,
@@ -396,11 +419,12 @@ pub struct TypeExpr {
     /// A trailing `?`: may be absent.
     pub optional: bool,
     /// The whole type.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// One alternative of a type.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum TypeAlternative {
     /// `f32[batch, seq]`
     Tensor(TensorTypeExpr),
@@ -409,36 +433,38 @@ pub enum TypeAlternative {
 }
 
 /// `f32[..., hidden_size]`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TensorTypeExpr {
     /// The element type.
     pub dtype: Name,
     /// The sizes.
     pub shape: Vec<Size>,
     /// The whole type.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// One size of a shape.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Size {
     /// `...`: any number of leading sizes.
-    Ellipsis(Span),
+    Ellipsis(#[serde(skip)] Span),
     /// A dim or a number.
     Expr(Expr),
 }
 
 /// An expression.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Expr {
     /// What is written.
     pub kind: ExprKind,
     /// The whole expression.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// The kinds of expressions.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum ExprKind {
     /// A whole number.
     Int(i64),
@@ -469,7 +495,7 @@ pub enum ExprKind {
 }
 
 /// Marks before a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum UnaryOperator {
     /// `-`
     Negate,
@@ -478,7 +504,7 @@ pub enum UnaryOperator {
 }
 
 /// Marks between two values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum BinaryOperator {
     /// `+`
     Add,
@@ -533,7 +559,7 @@ impl BinaryOperator {
 }
 
 /// An operand by position, or an attribute by name.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Argument {
     /// The attribute's name.
     pub name: Option<Name>,
@@ -542,7 +568,7 @@ pub struct Argument {
 }
 
 /// `quantize NAME { RULES }`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Quantize {
     /// The recipe's name.
     pub name: Name,
@@ -551,18 +577,19 @@ pub struct Quantize {
 }
 
 /// One line of a `quantize` block.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Rule {
     /// Doc comment lines.
     pub docs: Docs,
     /// What it says.
     pub kind: RuleKind,
     /// The whole rule.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// The kinds of rules.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum RuleKind {
     /// `quantizer NAME = int8(...)`
     Quantizer {
@@ -607,18 +634,19 @@ pub enum RuleKind {
 }
 
 /// `lhs, rhs of scores`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sites {
     /// The ports.
     pub ports: Vec<Name>,
     /// An operator, a module, a submodule's name, or a value's name.
     pub of: Name,
     /// The whole phrase.
+    #[serde(skip)]
     pub span: Span,
 }
 
 /// What narrows a rule.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Scope {
     /// `in MODULE`: written in that module's own body.
     In(Vec<Name>),

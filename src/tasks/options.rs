@@ -57,6 +57,7 @@ impl Options {
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let rules = [
             (self.batch > 0, "the batch must hold at least 1 record"),
+            (self.max_length != Some(0), "the maximum length must be at least 1 token"),
             (self.top_k != Some(0), "top-k must be at least 1"),
             (self.max_answer_length > 0, "the longest answer must have at least 1 token"),
             (self.n_best > 0, "n-best must be at least 1"),

@@ -10,8 +10,6 @@ mod next_sentence;
 pub(crate) mod outputs;
 pub(crate) mod scores;
 mod span;
-#[cfg(test)]
-mod tests;
 
 pub use choice::Choice;
 pub use continuation::Continuation;

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use serde::Serialize;
-use std::{cmp::Reverse, fmt};
+use std::{cmp::Reverse, collections::BTreeSet, fmt};
 
 /// The answer to a question.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -120,16 +120,8 @@ fn candidate(context: &str, place: &Place) -> Candidate {
 /// The best places, each once.
 fn distinct(mut places: Vec<Place>, count: usize) -> Vec<Place> {
     places.sort_by_key(Place::rank);
-    let mut kept: Vec<Place> = Vec::new();
-    for place in places {
-        if kept.len() == count {
-            break;
-        }
-        if !kept.iter().any(|other| (other.start, other.end) == (place.start, place.end)) {
-            kept.push(place);
-        }
-    }
-    kept
+    let mut seen = BTreeSet::new();
+    places.into_iter().filter(|place| seen.insert((place.start, place.end))).take(count).collect()
 }
 
 /// One end of a span at one token.

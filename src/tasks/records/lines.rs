@@ -56,7 +56,8 @@ impl Lines {
     fn text(&self, bytes: Vec<u8>) -> Item {
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            self.problem(format!("the line is not UTF-8 text: byte {} is part of no letter", at + 1))
+            let text = format!("the line is not UTF-8 text: byte {} is part of no letter", at + 1);
+            Problem::new(self.number, Failure::input(text).help("save the file as UTF-8"))
         })?;
         let line = text.strip_suffix('\n').unwrap_or(&text);
         let line = line.strip_suffix('\r').unwrap_or(line);

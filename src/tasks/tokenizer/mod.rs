@@ -109,9 +109,9 @@ impl Tokenizer {
             longest_first(first.len(), second.as_ref().map_or(0, tokenizers::Encoding::len), room);
         let truncated =
             keep_first < first.len() || second.as_ref().is_some_and(|second| keep_second < second.len());
-        cut(&mut first, keep_first, TruncationDirection::Right);
+        cut(&mut first, keep_first);
         if let Some(second) = &mut second {
-            cut(second, keep_second, TruncationDirection::Right);
+            cut(second, keep_second);
         }
         self.surround(first, second, truncated)
     }
@@ -144,16 +144,15 @@ impl Tokenizer {
     /// The tokens of a text to be continued: special tokens before it and none after it; at most `limit`,
     /// where its beginning is cut.
     pub fn prompt(&self, text: &Text, limit: usize) -> Result<Encoding, Failure> {
-        let room = self.room(limit, false)?;
-        let mut text = self.sequence(text)?;
-        let truncated = text.len() > room;
-        cut(&mut text, room, TruncationDirection::Left);
-        let mut encoding = self.surround(text, None, truncated)?;
-        while encoding.tokens.len() > 1
-            && encoding.tokens.last().is_some_and(|token| token.sequence.is_none())
-        {
-            encoding.tokens.pop();
+        let mut encoding = self.surround(self.sequence(text)?, None, false)?;
+        let tokens = &mut encoding.tokens;
+        while tokens.len() > 1 && tokens.last().is_some_and(|token| token.sequence.is_none()) {
+            tokens.pop();
         }
+        let first = tokens.iter().position(|token| token.sequence.is_some()).unwrap_or(0);
+        let end = tokens.len().min(first + tokens.len().saturating_sub(limit));
+        tokens.drain(first..end);
+        encoding.truncated = end > first;
         Ok(encoding)
     }
 
@@ -240,9 +239,9 @@ fn longest_first(first: usize, second: usize, room: usize) -> (usize, usize) {
     if first <= second { (shorter, longer) } else { (longer, shorter) }
 }
 
-/// Keeps the first or the last tokens and lets go of the others.
-fn cut(encoding: &mut tokenizers::Encoding, keep: usize, direction: TruncationDirection) {
-    encoding.truncate(keep, 0, direction);
+/// Keeps the first tokens and lets go of the others.
+fn cut(encoding: &mut tokenizers::Encoding, keep: usize) {
+    encoding.truncate(keep, 0, TruncationDirection::Right);
     encoding.take_overflowing();
 }
 
