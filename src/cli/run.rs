@@ -202,6 +202,9 @@ fn records(input: &args::Input) -> Result<Records, Failure> {
     let Some(file) = &input.file else {
         return Records::texts(input.text.clone(), input.text_pair.clone(), input.choice.clone());
     };
+    if file != "-" && !Path::new(file).exists() {
+        return Err(Failure::input(format!("there is no file `{file}`")));
+    }
     let columns = match &input.columns {
         Some(columns) => columns.parse()?,
         None => Columns::default(),
