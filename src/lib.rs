@@ -6,6 +6,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod failure;
 pub mod quant;
+pub mod report;
 pub mod source;
 pub mod span;
 pub mod syntax;
