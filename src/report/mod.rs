@@ -44,10 +44,8 @@ fn draw(diagnostic: &Diagnostic, sources: &Sources, renderer: &Renderer) -> Stri
     };
     let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.0);
     let mut group = Group::with_title(title);
-    for (file, places) in by_file(diagnostic) {
-        if let Some(source) = sources.get(file) {
-            group = group.element(cause(source, &places));
-        }
+    for (source, places) in together(diagnostic, sources) {
+        group = group.element(cause(source, &places));
     }
     group = group
         .elements(diagnostic.notes.iter().map(|note| annotate_snippets::Level::NOTE.message(note.as_str())));
@@ -61,19 +59,24 @@ fn draw(diagnostic: &Diagnostic, sources: &Sources, renderer: &Renderer) -> Stri
 /// A marked place: where, what is written beside it, and how.
 type Place<'d> = (Range<usize>, &'d str, AnnotationKind);
 
-/// The places of a diagnostic, file by file, the primary one's first.
-fn by_file(diagnostic: &Diagnostic) -> Vec<(FileId, Vec<Place<'_>>)> {
+/// The places of a diagnostic, by what is shown together; the primary one's first.
+fn together<'d, 's>(diagnostic: &'d Diagnostic, sources: &'s Sources) -> Vec<(&'s Source, Vec<Place<'d>>)> {
     let primary = diagnostic.span.map(|span| (span, diagnostic.label.as_str(), AnnotationKind::Primary));
     let others = diagnostic.labels.iter().map(|(span, text)| (*span, text.as_str(), AnnotationKind::Context));
-    let mut files: Vec<(FileId, Vec<Place>)> = Vec::new();
+    let mut shown: Vec<(FileId, &Source, Vec<Place>)> = Vec::new();
     for (span, text, kind) in primary.into_iter().chain(others) {
+        let Some(source) = sources.get(span.file) else { continue };
         let place = (bytes(span), text, kind);
-        match files.iter_mut().find(|(file, _)| *file == span.file) {
-            Some((_, places)) => places.push(place),
-            None => files.push((span.file, vec![place])),
+        let fits = |(file, _, places): &&mut (FileId, &Source, Vec<Place>)| {
+            *file == span.file
+                && places.iter().all(|(other, ..)| !excerpt::far_apart(&source.text, &place.0, other))
+        };
+        match shown.iter_mut().find(fits) {
+            Some((.., places)) => places.push(place),
+            None => shown.push((span.file, source, vec![place])),
         }
     }
-    files
+    shown.into_iter().map(|(_, source, places)| (source, places)).collect()
 }
 
 fn bytes(span: Span) -> Range<usize> {
@@ -87,21 +90,27 @@ fn cause<'d>(source: &'d Source, places: &[Place<'d>]) -> Snippet<'d, Annotation
         .iter()
         .map(|(range, text, kind)| {
             let label = (!text.is_empty()).then_some(*text);
-            kind.span(excerpt.range(range.clone())).label(label)
+            kind.span(excerpt.range(&source.text, range.clone())).label(label)
         })
         .collect();
     let snippet = Snippet::source(excerpt.text).line_start(excerpt.first_line).path(source.name.as_str());
     snippet.annotations(annotations)
 }
 
+/// A suggestion as a change to its lines, or in words if they are too long to show.
 fn patch<'d>(suggestion: &'d Suggestion, sources: &'d Sources) -> Option<Group<'d>> {
     let source = sources.get(suggestion.span.file)?;
-    let range = bytes(suggestion.span);
-    let excerpt = Excerpt::new(&source.text, [range.clone()]);
-    let range = excerpt.range(range);
-    let title = annotate_snippets::Level::HELP.secondary_title(suggestion.message.as_str());
+    let place = bytes(suggestion.span);
+    let excerpt = Excerpt::new(&source.text, [place.clone()]);
+    let range = excerpt.range(&source.text, place.clone());
+    let help = annotate_snippets::Level::HELP;
+    if excerpt.cropped || range.len() != place.len() {
+        let words = format!("{}: write `{}`", suggestion.message, suggestion.replacement);
+        return Some(Group::with_title(help.secondary_title(words)));
+    }
     let snippet = Snippet::source(excerpt.text).line_start(excerpt.first_line).path(source.name.as_str());
-    Some(title.element(snippet.patch(Patch::new(range, suggestion.replacement.as_str()))))
+    let patch = Patch::new(range, suggestion.replacement.as_str());
+    Some(help.secondary_title(suggestion.message.as_str()).element(snippet.patch(patch)))
 }
 
 /// Line and column, both from 1.
