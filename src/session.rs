@@ -145,7 +145,8 @@ impl Session {
                 path: parameter.path.clone(),
                 shape: sizes.collect::<Option<_>>().unwrap_or_default(),
                 tied: parameter.tied.clone(),
-                span: Some(node.span),
+                // The placement says the sizes: `classifier: Linear(hidden_size, num_labels)`.
+                span: graph.scopes.get(node.scope.0 as usize).map(|scope| scope.placed).or(Some(node.span)),
                 optional: false,
             });
         }
