@@ -236,8 +236,10 @@ fn show_prints_every_stage_in_every_form() {
     for stage in ["syntax", "resolve", "attach"] {
         assert!(show(&["--stage", stage]).succeeded().contains("BertForMaskedLM"), "{stage}");
     }
-    assert!(show(&["--as", "ron"]).succeeded().starts_with('('));
-    assert!(show(&["--as", "dot"]).succeeded().starts_with("digraph"));
+    for stage in ["syntax", "resolve", "unwrap"] {
+        assert!(show(&["--stage", stage, "--as", "ron"]).succeeded().starts_with('('), "{stage}");
+        assert!(show(&["--stage", stage, "--as", "dot"]).succeeded().starts_with("digraph"), "{stage}");
+    }
     assert!(show(&[]).succeeded().contains("fake_quantize("));
     assert!(!show(&["--float"]).succeeded().contains("fake_quantize("));
     assert!(!show(&[]).succeeded().contains("output hidden_states.0"));

@@ -50,7 +50,8 @@ fn load(path: &Path) -> Tensors {
 
 /// Tensors whose name begins with `prefix`, without it.
 fn under(tensors: &Tensors, prefix: &str) -> Tensors {
-    let strip = |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()));
+    let strip =
+        |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()));
     tensors.iter().filter_map(strip).collect()
 }
 
@@ -88,7 +89,10 @@ fn compare(case: &str, expected: &Tensors, made: &Tensors, tolerance: impl Fn(&s
     for (name, expected) in expected {
         let made = made.get(&own_name(name)).unwrap_or_else(|| panic!("{case}: no output `{name}`"));
         let (difference, tolerance) = (difference(made, expected), tolerance(name));
-        assert!(difference <= tolerance, "{case}: `{name}` is off by {difference:e}, allowed are {tolerance:e}");
+        assert!(
+            difference <= tolerance,
+            "{case}: `{name}` is off by {difference:e}, allowed are {tolerance:e}"
+        );
     }
     expected.len()
 }
@@ -100,7 +104,8 @@ fn atol(tolerances: &Value, name: &str) -> f64 {
 /// The flags that ask for what the reference call asked for.
 fn flags(call: &Value, expected: &Tensors) -> Vec<String> {
     let mut flags = Vec::new();
-    for (scalar, flag) in [("output_hidden_states", "--hidden-states"), ("output_attentions", "--attentions")] {
+    for (scalar, flag) in [("output_hidden_states", "--hidden-states"), ("output_attentions", "--attentions")]
+    {
         if call["scalars"][scalar] == Value::Bool(true) {
             flags.push(flag.to_owned());
         }
@@ -117,7 +122,10 @@ fn flags(call: &Value, expected: &Tensors) -> Vec<String> {
 
 /// What an earlier call left in the cache, as inputs.
 fn cached(made: &Tensors) -> Tensors {
-    under(made, "present.").into_iter().map(|(name, tensor)| (format!("past_key_values.{name}"), tensor)).collect()
+    under(made, "present.")
+        .into_iter()
+        .map(|(name, tensor)| (format!("past_key_values.{name}"), tensor))
+        .collect()
 }
 
 /// Every call of one case; gives how many outputs were compared.
@@ -149,7 +157,8 @@ fn model_case(folder: &Path) -> usize {
             assert!(difference(&result["logits"], &expected["logits"]) > 1e-3, "{name}: the quirk is gone");
         } else {
             let case = format!("{name} {call_name}");
-            compared += compare(&case, &expected, &result, |output| atol(tolerances, &format!("{prefix}{output}")));
+            compared +=
+                compare(&case, &expected, &result, |output| atol(tolerances, &format!("{prefix}{output}")));
         }
         made.insert(call_name.to_owned(), result);
     }
@@ -216,9 +225,14 @@ fn formats_give_the_reference_outputs() {
         for class in classes {
             let prefix = format!("{format}.{class}.");
             let expected = under(&outputs, &prefix);
-            let flags = if expected.keys().any(|name| name.starts_with("hidden_states.")) { vec!["--hidden-states".to_owned()] } else { vec![] };
+            let flags = if expected.keys().any(|name| name.starts_with("hidden_states.")) {
+                vec!["--hidden-states".to_owned()]
+            } else {
+                vec![]
+            };
             // A head that the file does not have is random in the reference, and an error here.
-            let missing = case["loading_info"][format!("{format}/{class}")]["missing_keys"].as_array().unwrap();
+            let missing =
+                case["loading_info"][format!("{format}/{class}")]["missing_keys"].as_array().unwrap();
             if !missing.is_empty() {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_qdqc"));
                 command.args(["run", spec(class), "--float", "--text", "x", "-c"]).arg(folder.join(format));
