@@ -70,6 +70,7 @@ pub mod names;
 pub mod ops;
 pub mod passes;
 pub mod quant;
+pub mod report;
 mod resolve;
 pub mod session;
 pub mod source;

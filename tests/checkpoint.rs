@@ -5,7 +5,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use qdqc::{
-    checkpoint::{Checkpoint, HubOptions, Progress, Wanted, codes},
+    checkpoint::{Checkpoint, HubOptions, Progress, Wanted},
+    codes,
     diagnostic::Diagnostics,
     failure::Failure,
     span::{FileId, Span},
@@ -134,6 +135,8 @@ fn ranges_load_and_can_be_laid_over() {
     let (laid, _) = load(&checkpoint, &all).unwrap();
     assert_eq!(laid[name].dims(), [32, 1]);
     assert_eq!(values(&laid[name])[31], 31.0);
+    let (halves, _) = checkpoint.load(&all, &Device::Cpu, DType::BF16).unwrap();
+    assert_eq!(halves[name].dtype(), DType::F32, "scales are derived in f32");
     assert_eq!(values(&laid[input]), values(&own[input]));
 
     write(&over, &[("encoder.layer.0.output.dense.weight", &[2])]);
@@ -206,7 +209,7 @@ fn problems_are_reported_together_at_their_places() {
         text,
         [
             "E0402 Some(5) both tensors of `classifier` are missing from model.safetensors",
-            "E0402 None all 4 tensors of `encoder.layer.*`, 1 to 2 are missing from model.safetensors",
+            "E0402 None all 4 tensors of `encoder.layer` 1 to 2 are missing from model.safetensors",
             "E0401 Some(4) `bert.encoder.layer.0.dense.scale` is not in model.safetensors",
             "E0405 Some(7) `bert.encoder.layer.0.dense._input_quantizer` has no range in model.safetensors",
             "E0403 Some(1) `bert.embeddings.word_embeddings.weight`: f32[5, 4] in the spec, [5, 8] in \

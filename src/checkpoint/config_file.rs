@@ -4,9 +4,9 @@ use super::mapped::{file_name, reading};
 use crate::{config::Config, failure::Failure};
 use std::{fs::File, io::Read, path::Path};
 
-/// Files of settings and indices are kilobytes; what is larger than this is
-/// another file.
-const LARGEST: u64 = 64 << 20;
+/// Settings and indices are kilobytes. What is larger than this is another file,
+/// and would take many times its size as JSON in memory.
+const LARGEST: u64 = 8 << 20;
 
 impl Config {
     /// Reads a `config.json`. Errors name the file, and line and column where the
@@ -24,7 +24,7 @@ pub(super) fn text(path: &Path) -> Result<String, Failure> {
     file.take(LARGEST + 1).read_to_string(&mut text).map_err(|error| reading(path, &error))?;
     if text.len() as u64 > LARGEST {
         return Err(Failure::input(format!(
-            "{} is larger than 64 MB, so it is not the JSON that its name says",
+            "{} is larger than 8 MB, so it is not the JSON that its name says",
             file_name(path)
         )));
     }

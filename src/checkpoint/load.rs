@@ -71,7 +71,8 @@ impl<'a> Layers<'a> {
 
 impl Checkpoint {
     /// Loads the wanted tensors as `dtype` (f32, f16, bf16 or f64) onto a device,
-    /// one after the other. Names are found with or without the prefixes `bert.`
+    /// one after the other. Ranges (`_amax`) stay f32: scales are derived from them
+    /// in f32. Names are found with or without the prefixes `bert.`
     /// and `module.`, with `gamma` and `beta` for `weight` and `bias`, and through
     /// tied copies.
     ///
@@ -94,7 +95,6 @@ impl Checkpoint {
                 None if wanted.optional => {}
                 None => problems.missing.push(wanted),
                 Some(entry) => {
-                    problems.present.insert(canonical(&wanted.path));
                     let found = Found { wanted, file: entry.file.name(), stored: entry.stored };
                     if !fits(wanted, &entry.stored.shape) {
                         problems.misshapen.push(found);
@@ -129,6 +129,7 @@ fn read(
     matches.sort_by_key(|(_, entry)| (entry.file.name(), entry.stored.bytes.start));
     let mut tensors = HashMap::with_capacity(matches.len());
     for (wanted, entry) in matches {
+        let dtype = if is_range(&wanted.path) { DType::F32 } else { dtype };
         let tensor = entry.file.read(entry.name, device, dtype)?;
         let tensor = tensor
             .reshape(wanted.shape.as_slice())

@@ -14,11 +14,12 @@ pub(super) struct MappedFile {
 impl MappedFile {
     /// Maps the file.
     pub(super) fn open(path: &Path) -> Result<MappedFile, Failure> {
-        let file = File::open(path).map_err(|error| reading(path, &error))?;
-        let metadata = file.metadata().map_err(|error| reading(path, &error))?;
+        // Asked before opening, which waits forever on a pipe.
+        let metadata = std::fs::metadata(path).map_err(|error| reading(path, &error))?;
         if !metadata.is_file() {
             return Err(Failure::input(format!("{} is not a file", path.display())));
         }
+        let file = File::open(path).map_err(|error| reading(path, &error))?;
         if metadata.len() == 0 {
             return Ok(MappedFile { map: None });
         }

@@ -11,6 +11,9 @@
 
 use std::collections::HashMap;
 
+/// Opcodes that a pickle may have: for a state dict, some fifty for each tensor.
+const MOST_STEPS: usize = 1 << 22;
+
 /// An object of a pickle: its place in [`Pickle`].
 pub(super) type Id = usize;
 
@@ -47,16 +50,15 @@ impl<'a> Pickle<'a> {
     /// Reads the pickle that `bytes` start with.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Pickle<'a>, String> {
         let mut machine = Machine { rest: bytes, ..Machine::default() };
-        loop {
+        for _ in 0..MOST_STEPS {
             let at = bytes.len() - machine.rest.len();
-            match machine.step().map_err(|problem| format!("byte {at} of the pickle: {problem}"))? {
-                Some(root) => {
-                    let length = bytes.len() - machine.rest.len();
-                    return Ok(Pickle { objects: machine.objects, root, length });
-                }
-                None => continue,
+            let root = machine.step().map_err(|problem| format!("byte {at} of the pickle: {problem}"))?;
+            if let Some(root) = root {
+                let length = bytes.len() - machine.rest.len();
+                return Ok(Pickle { objects: machine.objects, root, length });
             }
         }
+        Err("the pickle is far longer than that of a state dict".into())
     }
 
     pub(super) fn get(&self, id: Id) -> &Object<'a> {
@@ -372,6 +374,7 @@ mod tests {
 
     #[test]
     fn broken_pickles_are_refused() {
+        assert!(Pickle::read(&b")".repeat(MOST_STEPS + 1)).is_err());
         for bytes in [
             &b""[..],
             b".",

@@ -21,8 +21,6 @@ pub(super) struct Problems<'a> {
     /// The weights' file name.
     weights: &'a str,
     config: &'a Config,
-    /// Canonical names of wanted tensors that are there.
-    pub(super) present: HashSet<String>,
     pub(super) missing: Vec<&'a Wanted>,
     pub(super) misshapen: Vec<Found<'a>>,
     pub(super) unreadable: Vec<Found<'a>>,
@@ -37,14 +35,7 @@ pub(super) struct Found<'a> {
 
 impl<'a> Problems<'a> {
     pub(super) fn new(weights: &'a str, config: &'a Config) -> Problems<'a> {
-        Problems {
-            weights,
-            config,
-            present: HashSet::new(),
-            missing: Vec::new(),
-            misshapen: Vec::new(),
-            unreadable: Vec::new(),
-        }
+        Problems { weights, config, missing: Vec::new(), misshapen: Vec::new(), unreadable: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -57,10 +48,12 @@ impl<'a> Problems<'a> {
         let (ranges, weights): (Vec<_>, Vec<_>) =
             self.missing.iter().copied().partition(|wanted| is_range(&wanted.path));
         let expected = wanted.iter().filter(|wanted| !is_range(&wanted.path)).count();
-        if weights.len() == expected && expected > 1 {
+        let missing: Vec<String> = weights.iter().map(|wanted| canonical(&wanted.path)).collect();
+        let regions: HashSet<&str> = missing.iter().filter_map(|name| parts(name).next()).collect();
+        if weights.len() == expected && regions.len() > 1 {
             diagnostics.push(self.nothing_there(&weights, names));
         } else {
-            self.missing_weights(&weights, wanted, &mut diagnostics);
+            self.missing_weights(&weights, wanted, names, &mut diagnostics);
         }
         self.missing_ranges(&ranges, wanted, &mut diagnostics);
         self.misshapen(&mut diagnostics);
@@ -94,8 +87,15 @@ impl<'a> Problems<'a> {
             .help("give a checkpoint of a BERT, or name the submodules as the file does: `from \"prefix\"`")
     }
 
-    fn missing_weights(&self, missing: &[&Wanted], wanted: &[Wanted], diagnostics: &mut Diagnostics) {
-        let present: HashSet<&str> = self.present.iter().flat_map(|name| parts(name)).collect();
+    fn missing_weights(
+        &self,
+        missing: &[&Wanted],
+        wanted: &[Wanted],
+        names: &[&str],
+        diagnostics: &mut Diagnostics,
+    ) {
+        let names: Vec<String> = names.iter().map(|name| canonical(name)).collect();
+        let present: HashSet<&str> = names.iter().flat_map(|name| parts(name)).collect();
         let mut groups: BTreeMap<String, Vec<&Wanted>> = BTreeMap::new();
         for tensor in missing {
             let name = canonical(&tensor.path);
@@ -109,18 +109,18 @@ impl<'a> Problems<'a> {
                 let shape = format!("{} in the spec", spec_type(first));
                 diagnostics.push(at(first, codes::MISSING_TENSOR, message).mark(shape));
             } else {
-                diagnostics.push(self.missing_part(&part, &group, wanted));
+                diagnostics.push(self.missing_part(&part, &group, wanted, &names));
             }
         }
     }
 
-    fn missing_part(&self, part: &str, group: &[&Wanted], wanted: &[Wanted]) -> Diagnostic {
+    fn missing_part(&self, part: &str, group: &[&Wanted], wanted: &[Wanted], names: &[String]) -> Diagnostic {
         let numbers: BTreeSet<u64> = group.iter().filter_map(|w| number(&canonical(&w.path), part)).collect();
         let name = match (numbers.first(), numbers.last()) {
             (Some(first), Some(last)) if first == last => {
                 format!("`{}`", part.replace('*', &first.to_string()))
             }
-            (Some(first), Some(last)) => format!("`{}`, {first} to {last}", part),
+            (Some(first), Some(last)) => format!("`{}` {first} to {last}", part.trim_end_matches(".*")),
             _ => format!("`{part}`"),
         };
         let tensors = match group.len() {
@@ -130,13 +130,13 @@ impl<'a> Problems<'a> {
         };
         let verb = if group.len() == 1 { "is" } else { "are" };
         let message = format!("{tensors} of {name} {verb} missing from {}", self.weights);
-        let names = list(group.iter().map(|wanted| format!("`{}`", wanted.path)).collect());
+        let listed = list(group.iter().map(|wanted| format!("`{}`", wanted.path)).collect());
         let diagnostic = group.first().map_or_else(
             || Diagnostic::outside(codes::MISSING_PART, message.clone()),
             |first| at(first, codes::MISSING_PART, message.clone()),
         );
-        let help = if numbers.is_empty() { self.head_help() } else { self.layers_help(part, wanted) };
-        diagnostic.mark("not in the checkpoint").note(format!("the spec has {names}")).help(help)
+        let help = if numbers.is_empty() { self.head_help() } else { self.layers_help(part, wanted, names) };
+        diagnostic.mark("not in the checkpoint").note(format!("the spec has {listed}")).help(help)
     }
 
     fn head_help(&self) -> String {
@@ -151,12 +151,12 @@ impl<'a> Problems<'a> {
         )
     }
 
-    fn layers_help(&self, part: &str, wanted: &[Wanted]) -> String {
+    fn layers_help(&self, part: &str, wanted: &[Wanted], names: &[String]) -> String {
         let owner = part.strip_suffix(".*").unwrap_or(part);
         let count = |names: &mut dyn Iterator<Item = String>| {
             names.filter_map(|name| number(&name, &format!("{owner}.*"))).collect::<BTreeSet<_>>().len()
         };
-        let have = count(&mut self.present.iter().cloned());
+        let have = count(&mut names.iter().cloned());
         let want = count(&mut wanted.iter().map(|wanted| canonical(&wanted.path)));
         let fields = fields(self.config, want);
         let field =

@@ -50,8 +50,9 @@ pub(super) fn notes(file: &str, known: &HashSet<String>, names: &[&str]) -> Vec<
         )));
     }
     if ranges > 0 {
+        let ranges = if ranges == 1 { "1 range".into() } else { format!("{ranges} ranges") };
         notes.push(Note(format!(
-            "{ranges} ranges (`_amax`) in the checkpoint belong to no quantizer that is on"
+            "{ranges} (`_amax`) of the checkpoint: unused, as no quantizer that is on needs them"
         )));
     }
     if !others.is_empty() {
@@ -92,7 +93,7 @@ mod tests {
             [
                 "m also holds `cls.predictions`, `embeddings.position_ids`, `pooler` (2 tensors), which this \
                  spec has no use for",
-                "1 ranges (`_amax`) in the checkpoint belong to no quantizer that is on",
+                "1 range (`_amax`) of the checkpoint: unused, as no quantizer that is on needs them",
                 "m holds `encoder.layer.12.output.dense.weight`, which the spec does not read",
             ]
         );

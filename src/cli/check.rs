@@ -3,7 +3,7 @@
 use super::{Stop, args, output, screen::Screen, settings, spec};
 use crate::{
     compile::{self, Options},
-    diagnostic::{Diagnostics, Level},
+    diagnostic::Diagnostics,
     report,
     source::Sources,
 };
@@ -24,7 +24,9 @@ pub fn check(arguments: &args::Check, screen: Screen) -> Result<ExitCode, Stop> 
                         .push(json!({ "spec": argument, "problems": report::to_json(&problems, &sources) }));
                 } else {
                     screen.write(&report::render(&problems, &sources, screen.color));
-                    screen.note(&format!("{argument}: {}", count(&problems)));
+                    if problems.is_empty() {
+                        screen.note(&format!("{argument}: no problems"));
+                    }
                 }
             }
             Err(Stop::Failed(failure, sources)) => code = code.max(screen.failure(&failure, &sources)),
@@ -45,14 +47,4 @@ fn problems(argument: &str, options: &Options) -> Result<(Diagnostics, Sources),
         problems.extend(compile::compile(&program, options, true).1);
     }
     Ok((problems, program.sources))
-}
-
-/// `2 errors, 1 warning`
-fn count(problems: &Diagnostics) -> String {
-    let counted = [(Level::Error, "error"), (Level::Warning, "warning")].map(|(level, noun)| {
-        let count = problems.iter().filter(|problem| problem.level == level).count();
-        (count > 0).then(|| format!("{count} {noun}{}", if count > 1 { "s" } else { "" }))
-    });
-    let counted: Vec<String> = counted.into_iter().flatten().collect();
-    if counted.is_empty() { "no problems".into() } else { counted.join(", ") }
 }

@@ -261,9 +261,8 @@ impl<'a> Resolver<'a> {
             Some(from) => from.value.clone(),
             None => join(path, &declaration.name.value),
         };
-        let segment = &declaration.name.value;
         let Some(repeat) = &placement.repeat else {
-            return Value::Instance(self.instance(module, prefix, segment, settings, tied, env));
+            return Value::Instance(self.instance(module, prefix, declaration, settings, tied, env));
         };
         let Some(count) = self.count(repeat, env) else { return Value::Poison };
         let mut list = Vec::new();
@@ -272,7 +271,7 @@ impl<'a> Resolver<'a> {
                 return Value::Poison;
             }
             let path = join(&prefix, &index.to_string());
-            list.push(self.instance(module, path, segment, settings.clone(), tied.clone(), env));
+            list.push(self.instance(module, path, declaration, settings.clone(), tied.clone(), env));
         }
         Value::Instances(Rc::new(list))
     }
@@ -282,7 +281,7 @@ impl<'a> Resolver<'a> {
         &mut self,
         module: &'a ast::Module,
         path: String,
-        name: &str,
+        declaration: &'a ast::Declaration,
         settings: HashMap<String, Value<'a>>,
         tied: HashMap<String, (crate::graph::NodeId, ast::Name)>,
         env: &Environment<'a>,
@@ -298,8 +297,15 @@ impl<'a> Resolver<'a> {
             module: module.name.value.clone(),
             parent: Some(env.scope.0),
         });
-        let instance =
-            Rc::new(Instance { module, path: path.clone(), name: name.to_owned(), scope, settings, tied });
+        let instance = Rc::new(Instance {
+            module,
+            path: path.clone(),
+            name: declaration.name.value.clone(),
+            placed: declaration.span,
+            scope,
+            settings,
+            tied,
+        });
         self.callers
             .insert(path.clone(), super::Caller { scope: env.scope, written_in: env.written_in.clone() });
         self.instances.insert(path, instance.clone());

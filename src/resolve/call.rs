@@ -52,6 +52,7 @@ impl<'a> Resolver<'a> {
         match env.values.get(name) {
             Some(Value::Instance(instance)) => {
                 let instance = instance.clone();
+                self.made_by.insert(span, (instance.placed, instance.name.clone()));
                 return self.call_instance(&instance, arguments, span, env);
             }
             Some(Value::Instances(_)) => {
@@ -214,7 +215,7 @@ impl<'a> Resolver<'a> {
         let mut poisoned = false;
         for argument in arguments {
             let value = self.unnamed(&argument.value, env);
-            poisoned |= value.is_poison();
+            poisoned |= value.has_poison();
             match &argument.name {
                 Some(name) => attributes.push((name, value, argument.value.span)),
                 None => operands.push((value, argument.value.span)),
@@ -550,6 +551,8 @@ impl<'a> Resolver<'a> {
                     values.push((self.expr(default, &mut inner), default.span));
                 }
                 (None, None) if port.ty.optional => values.push((Value::None, span)),
+                // A port under a wrong name is probably this one.
+                (None, None) if !fine => {}
                 (None, None) => {
                     self.report(
                         Diagnostic::error(
@@ -596,6 +599,10 @@ impl<'a> Resolver<'a> {
                 )
                 .mark(phrase)
                 .label(port.name.span, format!("`{}` is declared here", port.name.value));
+                let diagnostic = match self.made_by.get(&place) {
+                    Some((placed, name)) => diagnostic.label(*placed, format!("`{name}` gives {what}")),
+                    None => diagnostic,
+                };
                 self.report(if matches!(value, Value::None) {
                     diagnostic.help("an optional value is absent here: test it with `given` first, or make the port optional with `?`")
                 } else {

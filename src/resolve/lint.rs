@@ -12,8 +12,9 @@ use crate::{
 use std::collections::{BTreeSet, HashMap};
 
 impl<'a> Resolver<'a> {
-    /// Checks every body, and that no module or function contains itself.
-    pub(super) fn lint(&mut self) {
+    /// Checks every body, and that no module or function contains itself; false
+    /// where one does, so that it can't be unfolded.
+    pub(super) fn lint(&mut self) -> bool {
         let functions: Vec<&'a ast::Function> =
             sorted(self.globals.functions.values().copied(), |f| f.name.span);
         let modules: Vec<&'a ast::Module> = sorted(self.globals.modules.values().copied(), |m| m.name.span);
@@ -30,7 +31,9 @@ impl<'a> Resolver<'a> {
         for model in models {
             self.lint_body(&model.body, model.inputs.iter().map(|input| &input.name).collect());
         }
+        let before = self.problems.len();
         self.lint_cycles();
+        self.problems.len() == before
     }
 
     fn lint_body(&mut self, body: &'a ast::Body, outer: Vec<&'a ast::Name>) {

@@ -101,6 +101,8 @@ struct Resolver<'a> {
     parameters: HashMap<String, NodeId>,
     instances: HashMap<String, Rc<Instance<'a>>>,
     callers: HashMap<String, Caller>,
+    /// Calls of submodules, and where each submodule is placed: for messages about what a call gives.
+    made_by: HashMap<Span, (Span, String)>,
     /// The expression of the `return` evaluated last.
     last_return: Option<Span>,
     depth: usize,
@@ -126,16 +128,17 @@ pub fn resolve(files: &[ast::SpecFile], sources: &Sources, options: &Options) ->
         parameters: HashMap::new(),
         instances: HashMap::new(),
         callers: HashMap::new(),
+        made_by: HashMap::new(),
         last_return: None,
         depth: 0,
         steps: 0,
         stopped: false,
     };
-    resolver.lint();
+    let finite = resolver.lint();
     let settled = resolver.settle();
     resolver.rules();
     match resolver.globals.models.as_slice() {
-        [model] if settled && !resolver.stopped => {
+        [model] if finite && settled && !resolver.stopped => {
             let model = *model;
             resolver.model(model);
         }

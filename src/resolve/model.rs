@@ -33,11 +33,12 @@ impl<'a> Resolver<'a> {
     pub(super) fn model(&mut self, model: &'a ast::Model) {
         self.graph.name.clone_from(&model.name.value);
         self.graph.scopes.push(Scope { path: String::new(), module: model.name.value.clone(), parent: None });
+        let before = self.problems.len();
         let mut env = Environment::new(ScopeId(0), &model.name.value);
         let mut leaves = self.leaves(model, &env);
         self.choose(&mut leaves, model);
         self.bind_dims(&leaves);
-        if self.problems.has_errors() {
+        if self.problems.len() > before {
             return;
         }
         for input in &model.inputs {

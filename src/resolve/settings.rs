@@ -14,6 +14,7 @@ impl<'a> Resolver<'a> {
     /// Reads every configuration field and checks the top-level `require`s;
     /// false where the model cannot be built.
     pub(super) fn settle(&mut self) -> bool {
+        let before = self.problems.len();
         let fields: Vec<&'a ast::ConfigField> = self.globals.configs.clone();
         for field in fields {
             let value = self.field(field);
@@ -25,12 +26,12 @@ impl<'a> Resolver<'a> {
             self.require(require, &mut env);
         }
         let consts: Vec<&'a str> = self.globals.consts.keys().copied().collect();
-        if !self.problems.has_errors() {
+        if self.problems.len() == before {
             for name in consts {
                 self.global_value(name);
             }
         }
-        !self.problems.has_errors()
+        self.problems.len() == before
     }
 
     /// The value of a configuration field or constant; `None` if there is none

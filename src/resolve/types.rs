@@ -18,7 +18,9 @@ pub(super) struct Pattern {
     pub leading: bool,
     /// The sizes after `...`, or all of them.
     pub sizes: Vec<Dim>,
-    /// As written, for messages.
+    /// The same sizes as written, for messages.
+    pub names: Vec<String>,
+    /// The whole type as written, for messages.
     pub text: String,
 }
 
@@ -47,8 +49,8 @@ pub(super) struct PortType<'a> {
 pub(super) struct Solution {
     pub dims: BTreeMap<Symbol, Dim>,
     leading: Option<Vec<Dim>>,
-    /// Sizes with several unknowns, to be tried again: pattern, actual.
-    open: Vec<(Dim, Dim)>,
+    /// Sizes with several unknowns, to be tried again: pattern, as written, actual.
+    open: Vec<(Dim, String, Dim)>,
 }
 
 /// Names of settings that are no tensors.
@@ -157,7 +159,17 @@ impl<'a> Resolver<'a> {
                 Size::Expr(expr) => sizes.push(self.size(expr, env)?),
             }
         }
-        Some(Pattern { dtype, leading, sizes, text: self.sources.slice(ty.span).to_owned() })
+        let names = ty.shape.iter().filter_map(|size| match size {
+            Size::Expr(expr) => Some(self.sources.slice(expr.span).to_owned()),
+            Size::Ellipsis(_) => None,
+        });
+        Some(Pattern {
+            dtype,
+            leading,
+            sizes,
+            names: names.collect(),
+            text: self.sources.slice(ty.span).to_owned(),
+        })
     }
 
     /// A size of a signature: dims are symbols, settings and config fields numbers.
@@ -231,9 +243,16 @@ impl<'a> Resolver<'a> {
                 _ => solution.leading = Some(leading.to_vec()),
             }
         }
-        for (axis, (pattern, actual)) in pattern.sizes.iter().zip(sizes).enumerate() {
-            solution.size(pattern, actual).map_err(|expected| {
-                format!("has {actual} at axis {}, not {}", axis + extra, named(pattern, &expected))
+        let last = actual.rank().saturating_sub(1);
+        for (axis, ((size, name), actual)) in pattern.sizes.iter().zip(&pattern.names).zip(sizes).enumerate()
+        {
+            solution.size(size, name, actual).map_err(|expected| {
+                let place = if axis + extra == last {
+                    "last axis".to_owned()
+                } else {
+                    format!("axis {}", axis + extra)
+                };
+                format!("{place} is {actual}, not {}", named(name, &expected))
             })?;
         }
         Ok(())
@@ -241,14 +260,14 @@ impl<'a> Resolver<'a> {
 
     /// Takes what is still open to be the model's own dims. `Err` as for `fit`.
     pub(super) fn close(&self, solution: &mut Solution) -> Result<(), String> {
-        for (pattern, actual) in std::mem::take(&mut solution.open) {
+        for (pattern, name, actual) in std::mem::take(&mut solution.open) {
             let expected = pattern
                 .substitute(|symbol| {
                     Some(solution.dims.get(symbol).cloned().unwrap_or_else(|| self.model_dim(symbol)))
                 })
                 .ok_or_else(|| format!("has {actual}, but `{pattern}` is no whole number"))?;
             if expected != actual {
-                return Err(format!("has {actual}, not {}", named(&pattern, &expected)));
+                return Err(format!("has {actual}, not {}", named(&name, &expected)));
             }
         }
         Ok(())
@@ -265,7 +284,7 @@ pub(super) const MOST_ELEMENTS: i64 = 1 << 40;
 
 impl Solution {
     /// One size of a pattern against one of a tensor. `Err`: what was expected.
-    fn size(&mut self, pattern: &Dim, actual: &Dim) -> Result<(), Dim> {
+    fn size(&mut self, pattern: &Dim, name: &str, actual: &Dim) -> Result<(), Dim> {
         let unknown: Vec<&Symbol> =
             pattern.symbols().filter(|symbol| !self.dims.contains_key(*symbol)).collect();
         match unknown.as_slice() {
@@ -291,7 +310,7 @@ impl Solution {
                 Ok(())
             }
             _ => {
-                self.open.push((pattern.clone(), actual.clone()));
+                self.open.push((pattern.clone(), name.to_owned(), actual.clone()));
                 Ok(())
             }
         }
@@ -299,9 +318,9 @@ impl Solution {
 
     /// Tries the sizes with several unknowns again. `Err` as a phrase about the tensor.
     pub fn retry(&mut self) -> Result<(), String> {
-        for (pattern, actual) in std::mem::take(&mut self.open) {
-            self.size(&pattern, &actual)
-                .map_err(|expected| format!("has {actual}, not {}", named(&pattern, &expected)))?;
+        for (pattern, name, actual) in std::mem::take(&mut self.open) {
+            self.size(&pattern, &name, &actual)
+                .map_err(|expected| format!("has {actual}, not {}", named(&name, &expected)))?;
         }
         Ok(())
     }
@@ -313,8 +332,9 @@ impl Solution {
 }
 
 /// A size by the name it has in the signature, and what that is in this call.
-fn named(pattern: &Dim, value: &Dim) -> String {
-    if pattern == value { value.to_string() } else { format!("{pattern} = {value}") }
+fn named(name: &str, value: &Dim) -> String {
+    let value = value.to_string();
+    if name == value { value } else { format!("{name} = {value}") }
 }
 
 /// The value as a count of repetitions.

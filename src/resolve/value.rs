@@ -2,6 +2,7 @@
 
 use crate::{
     graph::{NodeId, ScopeId},
+    span::Span,
     syntax::ast,
     types::Dim,
 };
@@ -34,6 +35,8 @@ pub(super) struct Instance<'a> {
     pub path: String,
     /// The submodule's name, without the index of a repetition.
     pub name: String,
+    /// Where it is placed.
+    pub placed: Span,
     /// The instance's own scope; its parent is where it is placed.
     pub scope: ScopeId,
     pub settings: HashMap<String, Value<'a>>,
@@ -93,6 +96,14 @@ impl Value<'_> {
             Value::None => "none".into(),
             Value::Dim(dim) => dim.to_string(),
             other => other.kind().into(),
+        }
+    }
+
+    /// Poison itself, or a list with poison in it.
+    pub fn has_poison(&self) -> bool {
+        match self {
+            Value::List(items) => items.iter().any(Value::has_poison),
+            other => other.is_poison(),
         }
     }
 

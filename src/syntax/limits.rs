@@ -72,7 +72,7 @@ fn bad_token(file: FileId, token: Token) -> Option<Diagnostic> {
         ),
         TokenKind::String => bad_escape(token.text).map(|escape| {
             let place = span(file, token.start + escape.start, token.start + escape.end);
-            let written = token.text.get(escape).unwrap_or("\\").escape_debug();
+            let written = visible(token.text.get(escape).unwrap_or("\\"));
             Diagnostic::error(codes::BAD_STRING, place, format!("`{written}` means nothing in a string"))
                 .help("write `\\\\` for a backslash; the other escapes are `\\\"`, `\\n` and `\\t`")
         }),
@@ -94,8 +94,17 @@ fn bad_escape(string: &str) -> Option<Range<usize>> {
     None
 }
 
+/// The text with characters that do not show written as escapes.
+fn visible(text: &str) -> String {
+    let escape = |letter: char| match letter {
+        '\\' | '\'' | '"' => letter.to_string(),
+        _ => letter.escape_debug().to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
 fn unknown_character(place: Span, text: &str) -> Diagnostic {
-    let message = format!("unknown character `{}`", text.escape_debug());
+    let message = format!("unknown character `{}`", visible(text));
     let error = Diagnostic::error(codes::UNKNOWN_CHARACTER, place, message);
     match text {
         ";" => error.suggest(place, "", "statements end without a mark"),

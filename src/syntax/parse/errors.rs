@@ -178,11 +178,14 @@ fn nearest(written: &str, words: &[&'static str]) -> Option<&'static str> {
     near.min().map(|(_, _, word)| word)
 }
 
+/// Says whether a rule is of some kind.
+type Kind = fn(Rule) -> bool;
+
 /// What the rules expect, each once: marks and words as written, then the kinds of text.
 fn expectations(rules: &[Rule]) -> Vec<String> {
     // So many alternatives of one kind that only the kind says something.
-    let many = |of: fn(Rule) -> bool| rules.iter().filter(|rule| of(**rule)).count() > 3;
-    let groups: [(fn(Rule) -> bool, &str); 3] =
+    let many = |of: Kind| rules.iter().filter(|rule| of(**rule)).count() > 3;
+    let groups: [(Kind, &str); 3] =
         [(is_item, "a declaration"), (is_statement, "a statement"), (is_operator, "an operator")];
     let mut written = Vec::new();
     let mut kinds = Vec::new();
