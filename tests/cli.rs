@@ -380,3 +380,33 @@ fn an_edited_copy_runs() {
     };
     assert_eq!(answer(mine, &[]), answer("masked-lm", &["--float"]));
 }
+
+/// Ctrl-C keeps the answers so far, and the exit code tells.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_keeps_its_answers() {
+    use std::io::{BufRead, BufReader, Write};
+    let arguments = ["run", "sequence-classification", "-c", "tests/tiny", "--input", "-", "--batch", "1"];
+    let mut command = qdqc(&arguments).command;
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut records = child.stdin.take().unwrap();
+    writeln!(records, "a good book").unwrap();
+    writeln!(records, "a bad book").unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert!(!first.trim().is_empty());
+
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    // The file goes on for as long as anyone reads it.
+    while child.try_wait().unwrap().is_none() {
+        if writeln!(records, "another book").is_err() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("interrupted after"));
+}
