@@ -152,29 +152,14 @@ impl Session {
         if wanted.is_empty() {
             return Ok(());
         }
-        // Ranges stay f32: a scale is derived from them once, in f32.
-        let (ranges, tensors): (Vec<Wanted>, Vec<Wanted>) =
-            wanted.into_iter().partition(|wanted| wanted.path.ends_with("_amax"));
-        self.calibrated(&ranges)?;
-        let device = &self.engine.device;
-        let all: Vec<Wanted> = tensors.into_iter().chain(ranges).collect();
-        let (loaded, notes) = self.checkpoint.load(&all, device, candle_dtype(self.engine.dtype))?;
-        self.weights.extend(loaded);
-        self.notes.extend(notes.into_iter().filter(|note| !self.notes.contains(note)).collect::<Vec<_>>());
-        Ok(())
-    }
-
-    /// A checkpoint without any range is not calibrated: one message, not one
-    /// for each quantizer.
-    fn calibrated(&self, ranges: &[Wanted]) -> Result<(), Failure> {
-        if ranges.is_empty() || self.checkpoint.has_ranges()? {
-            return Ok(());
+        let dtype = candle_dtype(self.engine.dtype);
+        let (loaded, notes) = self.checkpoint.load(&wanted, &self.engine.device, dtype)?;
+        // Notes speak of the tensors of one load alone; the first has the most.
+        if self.weights.is_empty() {
+            self.notes = notes;
         }
-        Err(Failure::input(format!(
-            "the checkpoint is not calibrated: it has no range (`_amax`) for any of the {} quantizers of the spec",
-            ranges.len()
-        ))
-        .help("run it in float with --float, lay ranges over it with --amax FILE, or give a calibrated checkpoint"))
+        self.weights.extend(loaded);
+        Ok(())
     }
 
     /// Problems that only warn, of the usual call.

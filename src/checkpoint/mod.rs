@@ -131,14 +131,6 @@ impl Checkpoint {
         Weights::open(&path, |shard| self.find(shard))
     }
 
-    /// Whether any quantizer's range is there, in the weights or laid over them.
-    ///
-    /// # Errors
-    /// There are no weights, or a file is damaged.
-    pub fn has_ranges(&self) -> Result<bool, Failure> {
-        Ok(!self.overlays.is_empty() || self.weights()?.tensors().any(|(name, _)| is_range(name)))
-    }
-
     fn find(&self, name: &str) -> Result<Option<PathBuf>, Failure> {
         match (self.file(name), &self.hub) {
             (Some(path), _) => Ok(Some(path)),

@@ -139,7 +139,7 @@ impl Placer<'_> {
             return;
         }
         let ports: BTreeSet<&str> = named.iter().map(|site| site.port.as_str()).collect();
-        for port in rule.ports.iter().filter(|port| !ports.contains(port.value.as_str())) {
+        if let Some(port) = rule.ports.iter().find(|port| !ports.contains(port.value.as_str())) {
             let mut diagnostic = Diagnostic::error(
                 codes::UNKNOWN_PORT,
                 port.span,

@@ -63,7 +63,7 @@ impl<'a> Resolver<'a> {
         for (name, called) in unknown {
             self.lint_name(&name, called, &names);
         }
-        for declaration in super::body::declarations(body) {
+        for declaration in super::place::declarations(body) {
             if !used.contains(&declaration.name.value) {
                 let what = match &declaration.kind {
                     DeclarationKind::Parameter(_) => "parameter",
@@ -184,7 +184,7 @@ impl<'a> Resolver<'a> {
     fn lint_cycles(&mut self) {
         let mut edges: HashMap<&'a str, Vec<(&'a str, crate::span::Span)>> = HashMap::new();
         for (name, module) in &self.globals.modules {
-            let placed = super::body::declarations(&module.body).into_iter().filter_map(|declaration| {
+            let placed = super::place::declarations(&module.body).into_iter().filter_map(|declaration| {
                 match &declaration.kind {
                     DeclarationKind::Placement(placement) => {
                         Some((placement.module.value.as_str(), placement.module.span))

@@ -5,14 +5,21 @@
 //! and only tensors are left in the graph. Every problem found is reported; a
 //! value with a problem is poison, and what uses it says nothing more.
 
+mod arithmetic;
 mod body;
 mod build;
 mod call;
 mod environment;
 mod expr;
+mod fit;
+mod inputs;
 mod lint;
 mod model;
 mod names;
+mod operator;
+mod place;
+mod ports;
+mod require;
 mod rules;
 mod settings;
 mod types;

@@ -183,8 +183,14 @@ impl<'a> Resolver<'a> {
                 },
                 "range" => self.one_of(option, &["full", "narrow"]),
                 "mode" if flag("onnx") => Some(()),
-                "mode" if flag("nv") => Some(scheme.mode = Mode::Nv),
-                "mode" if flag("nv_narrow") => Some(scheme.mode = Mode::NvNarrow),
+                "mode" if flag("nv") => {
+                    scheme.mode = Mode::Nv;
+                    Some(())
+                }
+                "mode" if flag("nv_narrow") => {
+                    scheme.mode = Mode::NvNarrow;
+                    Some(())
+                }
                 "mode" => self.one_of(option, &["onnx", "nv", "nv_narrow"]),
                 "calibrate" => self.calibration(&option.value).map(|method| calibration = Some(method)),
                 "amax" => match self.positive(&option.value) {
