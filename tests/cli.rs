@@ -1,5 +1,7 @@
 //! The binary from outside: what it writes where, and how it exits.
 
+#![cfg(test)]
+
 #[path = "support/snapshot.rs"]
 mod snapshot;
 

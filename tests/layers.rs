@@ -1,6 +1,8 @@
 //! The shape of the repository: who may use whom, who touches the outside, how
 //! long a file may be, and that what names files names those that exist.
 
+#![cfg(test)]
+
 #[path = "support/cases.rs"]
 mod cases;
 

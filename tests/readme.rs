@@ -1,6 +1,8 @@
 //! README.md tells the truth: its commands parse, its files exist, its table of
 //! specs is complete.
 
+#![cfg(test)]
+
 use clap::Parser;
 use qdqc::{
     cli::args::Arguments,
