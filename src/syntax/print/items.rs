@@ -94,7 +94,7 @@ impl Weave<'_> {
                     }
                     weave.field(field);
                 }
-                weave.skip(",");
+                weave.skip(&[","]);
                 weave.closing_comments();
             });
             weave.soft(" ");
@@ -113,8 +113,7 @@ impl Weave<'_> {
         self.word("module");
         self.token(&module.name.value);
         if module.settings.is_empty() {
-            self.skip("(");
-            self.skip(")");
+            self.skip(&["(", ")"]);
         } else {
             self.list(["(", ")"], &module.settings, Weave::setting);
         }

@@ -90,7 +90,7 @@ impl Weave<'_> {
                     }
                     element(weave, each);
                 }
-                if weave.is_next(",") {
+                if weave.is_next(&[","]) {
                     weave.force();
                 }
                 weave.comma_if_broken();
