@@ -5,6 +5,15 @@
 //! can be run. Dumps show names, never indices; the places in the spec are in a
 //! table of their own, so that the printed graph does not move with them.
 
+pub mod print;
+mod rewrite;
+mod rules;
+mod verify;
+
+pub use rewrite::Rewrite;
+pub use rules::{AttachRule, LimitRule, PathPattern, Rules, SiteRule, TieRule};
+pub use verify::{Fault, verify};
+
 use crate::{
     answer::Answer,
     ops::Op,
@@ -48,8 +57,12 @@ pub struct Graph {
     pub checks: Vec<Check>,
     /// Places where a quantizer can be, in the order of the nodes.
     pub sites: Vec<Site>,
-    /// Quantizers attached; [`FakeQuantize`](crate::ops::FakeQuantize) refers to them by position.
+    /// Quantizers with a site.
     pub quantizers: Vec<Quantizer>,
+    /// Sites and the quantizers that go there, by position, until they are attached.
+    pub placed: Vec<(usize, usize)>,
+    /// Rules not yet applied.
+    pub rules: Rules,
     /// How the outputs are read for people.
     pub answers: Vec<Answer>,
 }
@@ -166,8 +179,8 @@ pub struct Site {
     pub written_in: String,
     /// The instance in whose body the site is written.
     pub scope: ScopeId,
-    /// Where it attaches.
-    pub target: SiteTarget,
+    /// Where it attaches; `None` once the boundaries are gone.
+    pub target: Option<SiteTarget>,
     /// Type of the value there.
     pub ty: TensorType,
     /// Where it is written.

@@ -9,9 +9,13 @@
 mod attribute;
 mod broadcast;
 mod manual;
+mod operands;
+#[cfg(test)]
+mod tests;
 
-pub use attribute::{Attribute, AttributeError, Attributes};
-pub use manual::manual;
+pub use attribute::{Attribute, AttributeError, AttributeType, Attributes, Number};
+pub use manual::{manual, manual_entry};
+pub use operands::{candle_dtype, spec_dtype};
 
 use crate::types::{Bindings, TensorType};
 use candle_core::Tensor;
@@ -27,8 +31,21 @@ pub struct Schema {
     pub docs: &'static [&'static str],
     /// Its operands: the ports of `attach` rules.
     pub operands: &'static [&'static str],
-    /// Its attributes: name, type, and default (`None` where one must be given).
-    pub attributes: &'static [(&'static str, &'static str, Option<&'static str>)],
+    /// Its attributes, in order.
+    pub attributes: &'static [AttributeSchema],
+}
+
+/// What an attribute is called and may be.
+#[derive(Clone, Copy, Debug)]
+pub struct AttributeSchema {
+    /// The name in specs.
+    pub name: &'static str,
+    /// What it must be: `a whole number`.
+    pub expected: &'static str,
+    /// The value where none is given; `None` where one must be given.
+    pub default: Option<fn() -> Attribute>,
+    /// Its doc comment, a line each.
+    pub docs: &'static [&'static str],
 }
 
 /// Why operands do not fit an operator. Messages name operands by their port.
@@ -65,6 +82,8 @@ pub trait Operator {
 
 /// Declares one operator: its struct, its schema, and how it reads its attributes.
 macro_rules! operator {
+    (@default) => { None };
+    (@default $default:expr) => { Some($default) };
     (
         $(#[doc = $doc:literal])*
         $op:ident = $name:literal $(symbol $symbol:literal)? ($($operand:ident),*)
@@ -78,25 +97,24 @@ macro_rules! operator {
             /// What the operator is called and takes.
             pub const SCHEMA: $crate::ops::Schema = $crate::ops::Schema {
                 name: $name,
-                symbol: { let s: &[&'static str] = &[$($symbol)?]; if s.is_empty() { None } else { Some(s[0]) } },
+                symbol: $crate::ops::first(&[$($symbol)?]),
                 docs: &[$($doc),*],
                 operands: &[$(stringify!($operand)),*],
-                attributes: &[$((
-                    stringify!($attr),
-                    stringify!($ty),
-                    { let d: &[&'static str] = &[$(stringify!($default))?]; if d.is_empty() { None } else { Some(d[0]) } },
-                )),*],
+                attributes: &[$($crate::ops::AttributeSchema {
+                    name: stringify!($attr),
+                    expected: <$ty as $crate::ops::AttributeType>::EXPECTED,
+                    default: $crate::ops::first(&[$(|| $crate::ops::Attribute::from({
+                        let default: $ty = $default;
+                        default
+                    }))?]),
+                    docs: &[$($attr_doc),*],
+                }),*],
             };
 
             /// The operator with these attributes.
-            #[allow(unused_mut, unused_variables)]
-            pub fn from_attributes(mut given: $crate::ops::Attributes) -> Result<Self, $crate::ops::AttributeError> {
-                let op = Self { $($attr: {
-                    let default: Option<fn() -> $ty> = None $(.or(Some((|| $default) as fn() -> $ty)))?;
-                    given.take(stringify!($attr), default)?
-                }),* };
+            pub fn from_attributes(given: $crate::ops::Attributes) -> Result<Self, $crate::ops::AttributeError> {
                 given.finish(&Self::SCHEMA)?;
-                Ok(op)
+                Ok(Self { $($attr: given.take(stringify!($attr), operator!(@default $($default)?))?),* })
             }
 
             /// The attributes, in the schema's order.
@@ -106,7 +124,14 @@ macro_rules! operator {
         }
     };
 }
-pub(crate) use operator;
+
+/// The first of none or one.
+const fn first<T: Copy>(list: &[T]) -> Option<T> {
+    match list {
+        [first, ..] => Some(*first),
+        [] => None,
+    }
+}
 
 /// Gathers the operators into one enum and forwards to each.
 macro_rules! operators {

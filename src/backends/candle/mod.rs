@@ -1,0 +1,250 @@
+//! Runs a graph with candle, on a CPU or a CUDA device.
+
+mod bind;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    codes,
+    diagnostic::{Diagnostic, Diagnostics},
+    failure::Failure,
+    graph::{Graph, Node, NodeId, NodeKind},
+    ops::candle_dtype,
+    types::Bindings,
+};
+use bind::{bind, convert};
+use candle_core::{Device, Tensor};
+use plan::{Plan, Step};
+use std::collections::{BTreeMap, HashMap};
+
+/// A graph with its weights, ready to be called.
+///
+/// What depends on weights alone is computed once, when it is made.
+pub struct Executor {
+    graph: Graph,
+    plan: Plan,
+    /// Values that are the same in every call, by node.
+    constants: Vec<Option<Tensor>>,
+    device: Device,
+}
+
+impl Executor {
+    /// Puts `weights`, by state-dict path, under the graph's parameters.
+    ///
+    /// Weights are converted to the element types of the graph where that loses
+    /// nothing. Fails where one is missing, has another shape or cannot be
+    /// converted, or where the device fails.
+    pub fn new(
+        graph: Graph,
+        mut weights: HashMap<String, Tensor>,
+        device: &Device,
+    ) -> Result<Executor, Failure> {
+        let plan = Plan::new(&graph);
+        let mut constants = vec![None; graph.nodes.len()];
+        for (id, node) in graph.iter().filter(|(id, _)| plan.is_live(*id)) {
+            let value = match &node.kind {
+                NodeKind::Parameter(parameter) => Some(weight(node, &parameter.path, &mut weights, device)?),
+                NodeKind::Constant(value) => Some(constant(node, *value, device).map_err(outside)?),
+                _ => None,
+            };
+            if let Some(slot) = constants.get_mut(id.index()) {
+                *slot = value;
+            }
+        }
+        drop(weights);
+        let mut executor = Executor { graph, plan, constants, device: device.clone() };
+        executor.fold()?;
+        Ok(executor)
+    }
+
+    /// The graph that it runs.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Computes the outputs from the inputs, by their names.
+    ///
+    /// Symbolic sizes are those of the given tensors. Fails where a tensor is
+    /// missing, is no input, or does not fit, where a `require` does not hold, and
+    /// where an operator cannot work on the values it meets; each with its place in
+    /// the spec.
+    pub fn run(&self, inputs: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, Failure> {
+        let (given, dims) = bind(&self.graph, inputs, &self.device)?;
+        self.check(&dims)?;
+        let mut values = self.constants.clone();
+        for (id, tensor) in given {
+            if let Some(slot) = values.get_mut(id.index()) {
+                *slot = Some(tensor);
+            }
+        }
+        for step in self.plan.steps() {
+            self.step(step, &mut values, &dims)?;
+        }
+        self.outputs(&values)
+    }
+
+    /// Runs one step, and frees what no later one needs.
+    fn step(&self, step: &Step, values: &mut [Option<Tensor>], dims: &Bindings) -> Result<(), Failure> {
+        let node = self.graph.node(step.node);
+        let value = self.evaluate(node, step, values, dims).map_err(|error| fault(node, &error))?;
+        for id in &step.last_used {
+            if let Some(slot) = values.get_mut(id.index()) {
+                *slot = None;
+            }
+        }
+        if let Some(slot) = values.get_mut(step.node.index()) {
+            *slot = Some(value);
+        }
+        Ok(())
+    }
+
+    fn evaluate(
+        &self,
+        node: &Node,
+        step: &Step,
+        values: &[Option<Tensor>],
+        dims: &Bindings,
+    ) -> candle_core::Result<Tensor> {
+        let operands = step
+            .operands
+            .iter()
+            .map(|id| values.get(id.index()).cloned().flatten().ok_or_else(|| missing(self.graph.node(*id))))
+            .collect::<candle_core::Result<Vec<_>>>()?;
+        match &node.kind {
+            NodeKind::Op(op) => op.semantics().eval(&operands, dims)?.to_device(&self.device),
+            _ => operands.into_iter().next().ok_or_else(|| missing(node)),
+        }
+    }
+
+    /// Computes what depends on weights and numbers alone, and forgets what only
+    /// that needed.
+    fn fold(&mut self) -> Result<(), Failure> {
+        let mut constants = std::mem::take(&mut self.constants);
+        for step in self.plan.take_constant(&self.graph) {
+            self.step(&step, &mut constants, &Bindings::new())?;
+        }
+        self.constants = constants;
+        Ok(())
+    }
+
+    fn check(&self, dims: &Bindings) -> Result<(), Failure> {
+        let mut diagnostics = Diagnostics::default();
+        for check in &self.graph.checks {
+            let sides = check.left.evaluate(dims).zip(check.right.evaluate(dims));
+            if !sides.is_some_and(|(left, right)| holds(left, check.comparison, right)) {
+                diagnostics.push(Diagnostic::error(
+                    codes::CALL_REQUIRE,
+                    check.span,
+                    with_sizes(&check.message, dims),
+                ));
+            }
+        }
+        if diagnostics.is_empty() { Ok(()) } else { Err(Failure::Diagnostics(diagnostics)) }
+    }
+
+    fn outputs(&self, values: &[Option<Tensor>]) -> Result<BTreeMap<String, Tensor>, Failure> {
+        let value = |id: NodeId| {
+            let id = self.plan.source(id);
+            let value = values.get(id.index()).cloned().flatten();
+            let node = self.graph.node(id);
+            value
+                .ok_or_else(|| missing(node))
+                .and_then(|value| value.contiguous())
+                .map_err(|e| fault(node, &e))
+        };
+        self.graph.outputs.iter().map(|output| Ok((output.name.clone(), value(output.node)?))).collect()
+    }
+}
+
+/// The weight at `path`, as the graph wants it.
+fn weight(
+    node: &Node,
+    path: &str,
+    weights: &mut HashMap<String, Tensor>,
+    device: &Device,
+) -> Result<Tensor, Failure> {
+    let given =
+        weights.get_mut(path).ok_or_else(|| Failure::input(format!("there is no weight `{path}`")))?;
+    let shape = node.ty.shape.iter().map(|dim| dim.as_known().and_then(|size| usize::try_from(size).ok()));
+    if !shape.eq(given.dims().iter().copied().map(Some)) {
+        let message = format!("the weight `{path}` is {:?}, but the spec says {}", given.dims(), node.ty);
+        return Err(Failure::input(message));
+    }
+    let converted = convert(given, node.ty.dtype)
+        .map_err(|reason| Failure::input(format!("the weight `{path}` cannot be used: {reason}")))?;
+    // The map lets go of the original before the next weight is converted.
+    *given = converted.to_device(device).map_err(outside)?;
+    Ok(given.clone())
+}
+
+fn constant(node: &Node, value: f64, device: &Device) -> candle_core::Result<Tensor> {
+    Tensor::new(value, device)?.to_dtype(candle_dtype(node.ty.dtype))
+}
+
+/// A step came before one that it needs; [`Graph::nodes`] is not in order.
+fn missing(node: &Node) -> candle_core::Error {
+    candle_core::Error::Msg(format!("`{}` has no value yet", node.name))
+}
+
+fn outside(error: candle_core::Error) -> Failure {
+    Failure::outside(describe(&error))
+}
+
+/// An operator failed: where, and why.
+fn fault(node: &Node, error: &candle_core::Error) -> Failure {
+    let mut diagnostics = Diagnostics::default();
+    let message = format!("`{}` cannot be computed: {}", node.name, describe(error));
+    diagnostics.push(Diagnostic::error(codes::EVALUATION, node.span, message));
+    Failure::Diagnostics(diagnostics)
+}
+
+/// The error without a trace of calls.
+fn describe(error: &candle_core::Error) -> String {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => describe(inner),
+        error => error.to_string(),
+    }
+}
+
+fn holds(left: i64, comparison: &str, right: i64) -> bool {
+    match comparison {
+        "==" => left == right,
+        "!=" => left != right,
+        "<" => left < right,
+        "<=" => left <= right,
+        ">" => left > right,
+        ">=" => left >= right,
+        _ => false,
+    }
+}
+
+/// The message with sizes in place of `{name}` and of sums such as `{past + seq}`.
+fn with_sizes(message: &str, dims: &Bindings) -> String {
+    let mut text = String::new();
+    let mut rest = message;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((inside, behind)) = after.split_once('}') else { break };
+        text.push_str(before);
+        text.push_str(&sum(inside, dims).map_or_else(|| inside.to_owned(), |sum| sum.to_string()));
+        rest = behind;
+    }
+    text + rest
+}
+
+/// A sum or difference of symbols and numbers.
+fn sum(text: &str, dims: &Bindings) -> Option<i64> {
+    let mut total: i64 = 0;
+    let mut sign = 1;
+    for word in text.split_whitespace() {
+        match word {
+            "+" => sign = 1,
+            "-" => sign = -1,
+            word => {
+                let size = word.parse().ok().or_else(|| dims.get(word).copied())?;
+                total = total.checked_add(sign * size)?;
+            }
+        }
+    }
+    Some(total)
+}

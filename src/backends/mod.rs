@@ -1,0 +1,3 @@
+//! What becomes of a graph: it is run, or written down.
+
+pub mod candle;

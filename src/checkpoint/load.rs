@@ -1,0 +1,147 @@
+//! From a checkpoint's tensors to those that a spec wants.
+
+use super::{
+    Checkpoint, decode,
+    names::{Names, canonical, is_range},
+    problems::{Found, Problems},
+    surplus,
+    tensor_file::{Stored, TensorFile},
+};
+use crate::{failure::Failure, span::Span};
+use candle_core::{DType, Device, Tensor};
+use std::collections::{HashMap, HashSet};
+
+/// A tensor that a spec wants from a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// Its name in the state dict: `bert.embeddings.word_embeddings.weight`. A
+    /// name that ends in `_amax` is a quantizer's range.
+    pub path: String,
+    /// Its sizes.
+    pub shape: Vec<usize>,
+    /// Names of copies of it, which may be in the file too, or instead.
+    pub tied: Vec<String>,
+    /// Where the spec declares it.
+    pub span: Option<Span>,
+    /// May be absent.
+    pub optional: bool,
+}
+
+/// Something to know about a checkpoint that is no fault: one sentence, lower
+/// case, without a full stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note(pub String);
+
+/// Tensors by the names that the spec wants them under, and what is to be known.
+pub type Loaded = (HashMap<String, Tensor>, Vec<Note>);
+
+/// A tensor of a file.
+struct Entry<'a> {
+    name: &'a str,
+    file: &'a TensorFile,
+    stored: &'a Stored,
+}
+
+/// Where tensors are looked for: the ranges laid over, the latest first, then
+/// the weights.
+struct Layers<'a> {
+    entries: Vec<Entry<'a>>,
+    layers: Vec<Names>,
+}
+
+impl<'a> Layers<'a> {
+    fn push(&mut self, tensors: impl Iterator<Item = (&'a str, &'a TensorFile)>) {
+        let mut names = Names::default();
+        for (name, file) in tensors {
+            let Some(stored) = file.get(name) else { continue };
+            names.insert(name, self.entries.len());
+            self.entries.push(Entry { name, file, stored });
+        }
+        self.layers.push(names);
+    }
+
+    /// The wanted tensor under its own name in any layer, else a tied copy.
+    fn find(&self, wanted: &Wanted) -> Option<&Entry<'a>> {
+        let place = std::iter::once(&wanted.path)
+            .chain(&wanted.tied)
+            .find_map(|path| self.layers.iter().find_map(|names| names.find(path)))?;
+        self.entries.get(place)
+    }
+}
+
+impl Checkpoint {
+    /// Loads the wanted tensors as `dtype` (f32, f16, bf16 or f64) onto a device,
+    /// one after the other. Ranges (`_amax`) stay f32: scales are derived from them
+    /// in f32. Names are found with or without the prefixes `bert.`
+    /// and `module.`, with `gamma` and `beta` for `weight` and `bias`, and through
+    /// tied copies.
+    ///
+    /// # Errors
+    /// Missing, misshapen and unreadable tensors, all together, as diagnostics at
+    /// the wanted tensors' spans; or a file that cannot be read.
+    pub fn load(&self, wanted: &[Wanted], device: &Device, dtype: DType) -> Result<Loaded, Failure> {
+        let weights = self.weights()?;
+        let mut layers = Layers { entries: Vec::new(), layers: Vec::new() };
+        for overlay in self.overlays.iter().rev() {
+            let ranges = overlay.names().filter(|(name, ..)| is_range(name));
+            layers.push(ranges.map(|(name, ..)| (name, overlay)));
+        }
+        layers.push(weights.tensors());
+
+        let mut problems = Problems::new(&weights.name, &self.config);
+        let mut matches = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            match layers.find(wanted) {
+                None if wanted.optional => {}
+                None => problems.missing.push(wanted),
+                Some(entry) => {
+                    let found = Found { wanted, file: entry.file.name(), stored: entry.stored };
+                    if !fits(wanted, &entry.stored.shape) {
+                        problems.misshapen.push(found);
+                    } else if !decode::readable(entry.stored.dtype) {
+                        problems.unreadable.push(found);
+                    } else {
+                        matches.push((wanted, entry));
+                    }
+                }
+            }
+        }
+        let names: Vec<&str> = layers.entries.iter().map(|entry| entry.name).collect();
+        if !problems.is_empty() {
+            return Err(Failure::Diagnostics(problems.diagnostics(wanted, &names)));
+        }
+        let known: HashSet<String> = wanted.iter().flat_map(known_names).collect();
+        let tensors = read(matches, device, dtype)?;
+        Ok((tensors, surplus::notes(&weights.name, &known, &names)))
+    }
+}
+
+fn known_names(wanted: &Wanted) -> impl Iterator<Item = String> {
+    std::iter::once(&wanted.path).chain(&wanted.tied).map(|name| canonical(name))
+}
+
+/// Reads in the order of the files, so that pages are touched once and in order.
+fn read(
+    mut matches: Vec<(&Wanted, &Entry)>,
+    device: &Device,
+    dtype: DType,
+) -> Result<HashMap<String, Tensor>, Failure> {
+    matches.sort_by_key(|(_, entry)| (entry.file.name(), entry.stored.bytes.start));
+    let mut tensors = HashMap::with_capacity(matches.len());
+    for (wanted, entry) in matches {
+        let dtype = if is_range(&wanted.path) { DType::F32 } else { dtype };
+        let tensor = entry.file.read(entry.name, device, dtype)?;
+        let tensor = tensor
+            .reshape(wanted.shape.as_slice())
+            .map_err(|error| Failure::input(format!("`{}` in {}: {error}", entry.name, entry.file.name())))?;
+        tensors.insert(wanted.path.clone(), tensor);
+    }
+    Ok(tensors)
+}
+
+/// Shapes agree. A range agrees whether or not its axes of size 1 are written:
+/// `[]` and `[1]`, `[768]` and `[768, 1]`.
+fn fits(wanted: &Wanted, shape: &[usize]) -> bool {
+    let squeezed = |shape: &[usize]| shape.iter().copied().filter(|size| *size != 1).collect::<Vec<_>>();
+    wanted.shape == shape || is_range(&wanted.path) && squeezed(&wanted.shape) == squeezed(shape)
+}

@@ -1,0 +1,442 @@
+//! What can be typed: every command and flag, with the text of `--help`.
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// The whole command line.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "qdqc",
+    version,
+    about = "Runs BERT from a model spec you can read, quantizers included",
+    long_about = "Runs BERT from a model spec you can read, quantizers included.\n\n\
+        A `.qdq` spec says what a model is and where its quantizers sit. qdqc checks it, turns it \
+        into a typed graph, and runs that graph on the weights of any HuggingFace BERT folder.",
+    after_help = "Examples:\n  \
+        qdqc list                                   the specs that come with qdqc\n  \
+        qdqc run masked-lm -c my-bert --text \"Paris is the [MASK] of France.\"\n  \
+        qdqc new question-answering -o mine.qdq     a copy to edit\n  \
+        qdqc check mine.qdq                         every problem in it\n  \
+        qdqc show mine.qdq --sites                  where its quantizers sit",
+    disable_help_subcommand = true
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Color messages: when writing to a terminal, always, or never
+    ///
+    /// `NO_COLOR=1` in the environment is the same as `--color never`.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        display_order = 100
+    )]
+    pub color: ColorChoice,
+}
+
+/// When to color messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// When standard error is a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// List the specs that come with qdqc
+    List(List),
+    /// Hand out a bundled spec as a file of your own to edit
+    New(New),
+    /// Find every problem in specs
+    Check(Check),
+    /// Lay specs out the one way
+    Fmt(Fmt),
+    /// Show what the compiler makes of a spec
+    Show(Show),
+    /// Explain an error code, an operator, or a quantizer
+    Explain(Explain),
+    /// Run a model on text, on a file of records, or on tensors
+    Run(Box<Run>),
+}
+
+/// `qdqc list`
+#[derive(Args, Clone, Debug)]
+pub struct List {
+    /// List the parts that the specs are made of, too
+    #[arg(long)]
+    pub all: bool,
+
+    /// Give one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `qdqc new`
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  qdqc new question-answering -o mine.qdq && qdqc check mine.qdq")]
+pub struct New {
+    /// The bundled spec, as `qdqc list` calls it
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// The file to write, `-` for standard output [default: NAME.qdq]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Overwrite the file if it is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `qdqc check`
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:\n  \
+    qdqc check mine.qdq\n  \
+    qdqc check mine.qdq -c my-bert              with the sizes of a checkpoint\n  \
+    qdqc check mine.qdq --set hidden_act=relu")]
+pub struct Check {
+    /// Spec files, or names of bundled specs; `-` is standard input
+    #[arg(value_name = "SPEC", required = true)]
+    pub specs: Vec<String>,
+
+    /// Where its sizes and choices come from.
+    #[command(flatten)]
+    pub settings: Settings,
+
+    /// Give the problems as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `qdqc fmt`
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  qdqc fmt mine.qdq\n  qdqc fmt --check specs/*.qdq\n  qdqc fmt - < mine.qdq"
+)]
+pub struct Fmt {
+    /// Spec files to rewrite in place; `-` goes from standard input to standard output
+    #[arg(value_name = "SPEC", required = true)]
+    pub specs: Vec<String>,
+
+    /// Rewrite nothing: list the files that would change, and exit with 1 if there are any
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Where the sizes and choices of a model come from.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Settings {
+    /// The checkpoint whose config.json to use: a folder, a weights file, or a hub id
+    #[arg(short, long, value_name = "CKPT")]
+    pub checkpoint: Option<String>,
+
+    /// Lay a value over a field of the config: `--set num_labels=3` (repeatable)
+    ///
+    /// The value is JSON where it can be read as JSON, and text otherwise.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `qdqc show`
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:\n  \
+    qdqc show question-answering                      the graph that engines take\n  \
+    qdqc show question-answering --sites              every quantizer and the rule that put it there\n  \
+    qdqc show mine.qdq --stage resolve --as ron\n  \
+    qdqc show mine.qdq --set num_hidden_layers=1 --as dot | dot -Tsvg > mine.svg")]
+pub struct Show {
+    /// A spec file, or the name of a bundled spec; `-` is standard input
+    #[arg(value_name = "SPEC")]
+    pub spec: String,
+
+    /// Where its sizes and choices come from.
+    #[command(flatten)]
+    pub settings: Settings,
+
+    /// The stage of the pipeline to show; the last one unless given
+    #[arg(long, value_name = "NAME", conflicts_with = "sites")]
+    pub stage: Option<String>,
+
+    /// The form to show it in
+    #[arg(long = "as", value_name = "FORM", default_value = "text", conflicts_with = "sites")]
+    pub form: Form,
+
+    /// Show the table of quantizer sites: each with its quantizer and the rule's line
+    #[arg(long)]
+    pub sites: bool,
+
+    /// Leave every quantizer out
+    #[arg(long)]
+    pub float: bool,
+
+    /// Ask for an output that is made on request: `--output hidden_states` (repeatable)
+    #[arg(long = "output", value_name = "NAME")]
+    pub outputs: Vec<String>,
+
+    /// Give the table of sites as one JSON document
+    #[arg(long, requires = "sites")]
+    pub json: bool,
+}
+
+/// How a stage is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// For reading
+    Text,
+    /// For programs: Rust object notation
+    Ron,
+    /// For drawing: Graphviz
+    Dot,
+}
+
+/// `qdqc explain`
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:\n  \
+    qdqc explain E0203\n  \
+    qdqc explain softmax\n  \
+    qdqc explain matmul_q_input_quantizer\n  \
+    qdqc explain bert.encoder.layer.3.output.dense._input_quantizer")]
+pub struct Explain {
+    /// An error code, an operator, or the name of a quantizer
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+
+    /// The spec whose quantizers to look among
+    #[arg(long, value_name = "SPEC", default_value = "base-model")]
+    pub spec: String,
+
+    /// Give one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `qdqc run`
+#[derive(Args, Clone, Debug)]
+#[command(
+    override_usage = "qdqc run [OPTIONS] --checkpoint <CKPT> <--text <TEXT>|--input <FILE>|--tensors <FILE>> <SPEC>",
+    after_help = "Examples:\n  \
+    qdqc run masked-lm -c my-bert --text \"Paris is the [MASK] of France.\"\n  \
+    qdqc run question-answering -c my-bert --text \"Who wrote it?\" --text-pair \"Ada wrote it.\"\n  \
+    qdqc run sequence-classification -c my-bert --input reviews.csv --columns text=review --json\n  \
+    qdqc run base-model -c my-bert --float --tensors in.safetensors -o out.safetensors"
+)]
+pub struct Run {
+    /// A spec file, or the name of a bundled spec
+    #[arg(value_name = "SPEC")]
+    pub spec: String,
+
+    /// The weights: a HuggingFace folder, a weights file beside its config.json, or a hub id
+    ///
+    /// A hub id is `org/name` or `org/name@revision`; it is fetched once, into HuggingFace's own
+    /// cache. HF_HOME, HF_TOKEN and HF_ENDPOINT are honoured.
+    #[arg(short, long, value_name = "CKPT", required = true)]
+    pub checkpoint: String,
+
+    /// Lay a value over a field of the config: `--set problem_type=regression` (repeatable)
+    ///
+    /// The value is JSON where it can be read as JSON, and text otherwise.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub set: Vec<String>,
+
+    /// What it is run on.
+    #[command(flatten)]
+    pub input: Input,
+
+    /// What is shown of the outputs.
+    #[command(flatten)]
+    pub reading: Reading,
+
+    /// What it runs on.
+    #[command(flatten)]
+    pub engine: Engine,
+}
+
+/// What a model is run on.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Input")]
+#[group(skip)]
+#[command(group(ArgGroup::new("source").args(["text", "file", "tensors"]).required(true)))]
+pub struct Input {
+    /// A text; for question answering, the question (repeatable)
+    #[arg(long, value_name = "TEXT")]
+    pub text: Vec<String>,
+
+    /// The second text of each `--text`, in order; for question answering, the context
+    #[arg(long, value_name = "TEXT", requires = "text")]
+    pub text_pair: Vec<String>,
+
+    /// One way that `--text` may go on, for multiple choice (repeatable)
+    #[arg(long, value_name = "TEXT", requires = "text")]
+    pub choice: Vec<String>,
+
+    /// A file of records, `-` for standard input
+    #[arg(long = "input", id = "file", value_name = "FILE")]
+    pub file: Option<String>,
+
+    /// How the records are written; the file's ending says it unless given
+    #[arg(long, value_name = "FORMAT", requires = "file")]
+    pub format: Option<Format>,
+
+    /// Which columns to read: `--columns text=question,pair=context`
+    ///
+    /// `text`, `pair` and `choices` (as `choices=a+b+c`) each name the column of a csv or tsv file,
+    /// or the field of a jsonl record; numbers count the columns of a file without a header, from 1.
+    /// Without this flag the names that data sets use are known.
+    #[arg(long, value_name = "COLUMNS", requires = "file")]
+    pub columns: Option<String>,
+
+    /// A safetensors file of named inputs, under HuggingFace's names; needs `-o`
+    #[arg(long, value_name = "FILE", requires = "output")]
+    pub tensors: Option<PathBuf>,
+
+    /// The safetensors file to write the named outputs to
+    #[arg(short, long, value_name = "FILE", requires = "tensors")]
+    pub output: Option<PathBuf>,
+}
+
+/// How the outputs are read, and what is shown of them.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Answers")]
+pub struct Reading {
+    /// Give one JSON record a line
+    #[arg(long)]
+    pub json: bool,
+
+    /// Show at most this many labels, words or options [default: 5]
+    #[arg(long, value_name = "N")]
+    pub top_k: Option<usize>,
+
+    /// Question answering: how many tokens the windows of a long context share [default: 128]
+    #[arg(long, value_name = "N")]
+    pub doc_stride: Option<usize>,
+
+    /// Question answering: the longest answer, in tokens [default: 30]
+    #[arg(long, value_name = "N")]
+    pub max_answer_length: Option<usize>,
+
+    /// Question answering: show this many answers [default: 1]
+    #[arg(long, value_name = "N")]
+    pub n_best: Option<usize>,
+
+    /// Question answering: the context may hold no answer
+    #[arg(long)]
+    pub no_answer: bool,
+
+    /// Continuation: write this many tokens at most [default: 32]
+    #[arg(long, value_name = "N")]
+    pub max_new_tokens: Option<usize>,
+
+    /// Continuation: draw tokens at this temperature rather than take the likeliest
+    #[arg(long, value_name = "T", value_parser = positive)]
+    pub temperature: Option<f32>,
+
+    /// Continuation: draw only from the likeliest tokens that make up this share
+    #[arg(long, value_name = "P", value_parser = share, requires = "temperature")]
+    pub top_p: Option<f32>,
+
+    /// Continuation: start the drawing of tokens here [default: 0]
+    #[arg(long, value_name = "N", requires = "temperature")]
+    pub seed: Option<u64>,
+
+    /// With `--tensors`: give the hidden states of every layer, too
+    #[arg(long, requires = "tensors")]
+    pub hidden_states: bool,
+
+    /// With `--tensors`: give the attention weights of every layer, too
+    #[arg(long, requires = "tensors")]
+    pub attentions: bool,
+
+    /// With `--tensors`: give the keys and values of every layer, too, as `present.0.key` and so on
+    #[arg(long, requires = "tensors")]
+    pub cache: bool,
+}
+
+/// What the model runs on, and in which numbers.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Engine")]
+pub struct Engine {
+    /// Turn every quantizer off
+    #[arg(long)]
+    pub float: bool,
+
+    /// Lay the `_amax` entries of a safetensors file over the checkpoint's
+    #[arg(long, value_name = "FILE", conflicts_with = "float")]
+    pub amax: Option<PathBuf>,
+
+    /// Where to compute: `cpu`, `cuda` or `cuda:1` [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+
+    /// The element type to compute in: f32, f16 or bf16 [default: f32]
+    #[arg(long, value_name = "DTYPE")]
+    pub dtype: Option<FloatType>,
+
+    /// How many records to run at a time [default: 8]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub batch: Option<usize>,
+
+    /// How many processor threads to use [default: one a core]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub threads: Option<usize>,
+}
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object a line
+    Jsonl,
+    /// Fields between commas, with a header
+    Csv,
+    /// Fields between tabs
+    Tsv,
+    /// One text a line
+    Txt,
+}
+
+/// The element types that models compute in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FloatType {
+    /// 32 bits
+    F32,
+    /// 16 bits
+    F16,
+    /// 16 bits with the range of 32
+    Bf16,
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number from 1".into())
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    let number: f32 = text.parse().map_err(|_| "expected a number")?;
+    (number.is_finite() && number > 0.0).then_some(number).ok_or_else(|| "expected a number above 0".into())
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    positive(text)
+        .ok()
+        .filter(|number| *number <= 1.0)
+        .ok_or_else(|| "expected a number above 0, at most 1".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

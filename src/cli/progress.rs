@@ -1,0 +1,81 @@
+//! How far long work has come, on standard error.
+
+use super::screen::Screen;
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::{Duration, Instant};
+
+/// How often a line is written where no bar can be drawn.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// A bar on a terminal; a line every ten seconds elsewhere; nothing at all for
+/// work that is done sooner.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    screen: Screen,
+    noun: &'static str,
+    started: Instant,
+    written: Instant,
+}
+
+impl Progress {
+    /// Counts `noun`s, such as "records", up to `total` where that is known.
+    pub fn new(noun: &'static str, total: Option<u64>, screen: Screen) -> Progress {
+        let bar = if screen.terminal {
+            ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(5))
+        } else {
+            ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden())
+        };
+        let template = match total {
+            Some(_) => "[{bar:30}] {human_pos} of {human_len} {msg}, {per_sec} ({eta})",
+            None => "{spinner} {human_pos} {msg}, {per_sec}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message(noun);
+        let now = Instant::now();
+        Progress { bar, screen, noun, started: now, written: now }
+    }
+
+    /// So many more are done.
+    pub fn advance(&mut self, count: u64) {
+        self.bar.inc(count);
+        if !self.screen.terminal && self.written.elapsed() >= INTERVAL {
+            self.written = Instant::now();
+            self.screen.write(&self.line());
+        }
+    }
+
+    /// Writes something without spoiling the bar.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
+    /// Takes the bar away; work that wrote lines gets a last one.
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+        if self.written > self.started {
+            self.screen.write(&self.line());
+        }
+    }
+
+    fn line(&self) -> String {
+        let done = self.bar.position();
+        let rate = done as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+        format!("{} {}, {rate:.1} per second\n", HumanCount(done), self.noun)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_kept_where_no_bar_is_drawn() {
+        let mut progress = Progress::new("records", Some(4), Screen { color: false, terminal: false });
+        progress.advance(1);
+        progress.advance(2);
+        assert!(progress.line().starts_with("3 records, "), "{}", progress.line());
+    }
+}

@@ -1,0 +1,281 @@
+//! `qdqc run`: a model on texts, on a file of records, or on tensors.
+
+use super::{
+    Stop, args, interrupt, output,
+    progress::Progress,
+    screen::Screen,
+    settings,
+    spec::{self, DiskLibrary},
+    tensors,
+};
+use crate::{
+    compile,
+    config::Config,
+    failure::Failure,
+    report,
+    session::{Engine, Session},
+    source::Sources,
+    tasks::{Columns, Format, Options, Problem, Records, Reply, Summary, Tokenizer, run_records},
+    types::DType,
+};
+use candle_core::Device;
+use std::{
+    io::{self, IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+    thread,
+};
+
+/// Runs the model on what was given.
+pub fn run(arguments: &args::Run, screen: Screen) -> Result<ExitCode, Stop> {
+    interrupt::install();
+    use_threads(arguments.engine.threads)?;
+    let mut session = open(arguments, screen)?;
+    let sources = session.program().sources.clone();
+    let done = match (&arguments.input.tensors, &arguments.input.output) {
+        (Some(given), Some(results)) => {
+            tensors::run(&mut session, given, results, &request(&arguments.reading))
+                .map_err(Stop::within(&sources))
+        }
+        _ => on_records(arguments, &mut session, &sources, screen),
+    };
+    show_notes(&mut session, screen);
+    done
+}
+
+/// What there is to know of the checkpoint, once.
+fn show_notes(session: &mut Session, screen: Screen) {
+    for note in session.take_notes() {
+        screen.note(&note.0);
+    }
+}
+
+/// The spec and the checkpoint.
+fn open(arguments: &args::Run, screen: Screen) -> Result<Session, Stop> {
+    let engine = Engine {
+        device: device(arguments.engine.device.as_deref().unwrap_or("cpu"))?,
+        dtype: dtype(arguments.engine.dtype),
+        quantize: !arguments.engine.float,
+    };
+    let spec = spec::read(&arguments.spec)?;
+    let (program, problems) = compile::load(&spec.name, &spec.text, &DiskLibrary);
+    if problems.has_errors() {
+        return Err(Stop::within(&program.sources)(Failure::Diagnostics(problems)));
+    }
+    let mut checkpoint = settings::checkpoint(&arguments.checkpoint, screen)?;
+    settings::lay_over(&mut checkpoint.config, &arguments.set)?;
+    settings::warn_unread(&arguments.set, &program, screen);
+    if let Some(ranges) = &arguments.engine.amax {
+        checkpoint.overlay(ranges)?;
+    }
+    let session = Session::new(program, checkpoint, engine);
+    let warnings = session.warnings();
+    if !warnings.has_errors() {
+        screen.write(&report::render(&warnings, &session.program().sources, screen.color));
+    }
+    Ok(session)
+}
+
+/// Answers every record on a line of its own. A record without an answer is
+/// reported, the rest are done all the same, and the exit code is 1.
+fn on_records(
+    arguments: &args::Run,
+    session: &mut Session,
+    sources: &Sources,
+    screen: Screen,
+) -> Result<ExitCode, Stop> {
+    let within = Stop::within(sources);
+    let records = records(&arguments.input)?.take_while(|_| !interrupt::requested());
+    let answers = session.answers().map_err(&within)?;
+    if answers.is_empty() {
+        return Err(Failure::input(format!("`{}` does not say how its outputs are read", arguments.spec))
+            .help("add an `answer` to its model, or run it on tensors with `--tensors IN -o OUT`")
+            .into());
+    }
+    let config = session.config().clone();
+    let tokenizer = prepare(session, &config).map_err(&within)?;
+    show_notes(session, screen);
+    let mut lines = Lines::new(arguments, sources, screen);
+    let mut sink = |result| lines.take(result);
+    let done = run_records(records, &tokenizer, &config, &answers, &options(arguments), session, &mut sink);
+    let summary = lines.finish(done)?;
+    report_summary(&summary, screen);
+    Ok(match (interrupt::requested(), summary.failed) {
+        (true, _) => ExitCode::from(interrupt::EXIT_CODE),
+        (false, 0) => ExitCode::SUCCESS,
+        (false, _) => ExitCode::FAILURE,
+    })
+}
+
+/// Reads the weights, and the vocabulary meanwhile.
+fn prepare(session: &mut Session, config: &Config) -> Result<Tokenizer, Failure> {
+    let folder = session.folder().to_owned();
+    thread::scope(|scope| {
+        let tokenizer = scope.spawn(|| Tokenizer::load(&folder, config));
+        session.prepare()?;
+        tokenizer.join().unwrap_or_else(|_| Err(Failure::outside("the tokenizer could not be read")))
+    })
+}
+
+fn report_summary(summary: &Summary, screen: Screen) {
+    if summary.truncated > 0 {
+        screen.warning(&format!("{} texts were cut to fit the model", summary.truncated));
+    }
+    if summary.failed > 0 {
+        let all = summary.failed + summary.answered;
+        screen.note(&format!("{} of {all} records have no answer", summary.failed));
+    }
+    if interrupt::requested() {
+        screen.note(&format!("interrupted after {} records", summary.failed + summary.answered));
+    }
+}
+
+/// Where answers and problems go, one after the other.
+struct Lines<'a> {
+    json: bool,
+    screen: Screen,
+    sources: &'a Sources,
+    progress: Option<Progress>,
+    /// Why standard output could not be written.
+    stopped: Option<Stop>,
+}
+
+impl Lines<'_> {
+    /// Progress is shown where the answers do not show it themselves.
+    fn new<'a>(arguments: &args::Run, sources: &'a Sources, screen: Screen) -> Lines<'a> {
+        let shown = arguments.input.file.is_some() && !io::stdout().is_terminal();
+        let progress = shown.then(|| Progress::new("records", None, screen));
+        Lines { json: arguments.reading.json, screen, sources, progress, stopped: None }
+    }
+
+    fn take(&mut self, result: Result<Reply, Problem>) -> Result<(), Failure> {
+        match result {
+            Ok(reply) => self.answer(&reply)?,
+            Err(problem) => self.problem(&problem),
+        }
+        if let Some(progress) = &mut self.progress {
+            progress.advance(1);
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, reply: &Reply) -> Result<(), Failure> {
+        let line = if self.json {
+            serde_json::to_string(reply)
+                .map_err(|error| Failure::outside(format!("an answer is no JSON: {error}")))?
+        } else {
+            reply.to_string()
+        };
+        writeln!(io::stdout().lock(), "{line}").map_err(|error| {
+            self.stopped = Some(output::stdout_failed(error));
+            Failure::outside("standard output cannot be written")
+        })
+    }
+
+    fn problem(&self, problem: &Problem) {
+        let write = || match &*problem.failure {
+            Failure::Diagnostics(list) => {
+                self.screen.write(&report::render(list, self.sources, self.screen.color));
+                self.screen.error(&format!("line {}: the model could not be run on it", problem.line));
+            }
+            _ => self.screen.error(&problem.to_string()),
+        };
+        match &self.progress {
+            Some(progress) => progress.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn finish(self, done: Result<Summary, Failure>) -> Result<Summary, Stop> {
+        if let Some(progress) = self.progress {
+            progress.finish();
+        }
+        match (done, self.stopped) {
+            (Ok(summary), _) => Ok(summary),
+            (Err(_), Some(stop)) => Err(stop),
+            (Err(failure), None) => Err(Stop::within(self.sources)(failure)),
+        }
+    }
+}
+
+fn records(input: &args::Input) -> Result<Records, Failure> {
+    let Some(file) = &input.file else {
+        return Records::texts(input.text.clone(), input.text_pair.clone(), input.choice.clone());
+    };
+    if file != "-" && !Path::new(file).exists() {
+        return Err(Failure::input(format!("there is no file `{file}`")));
+    }
+    let columns = match &input.columns {
+        Some(columns) => columns.parse()?,
+        None => Columns::default(),
+    };
+    let format = input.format.map(|format| match format {
+        args::Format::Jsonl => Format::Jsonl,
+        args::Format::Csv => Format::Csv,
+        args::Format::Tsv => Format::Tsv,
+        args::Format::Txt => Format::Txt,
+    });
+    Records::open(Path::new(file), format, columns)
+}
+
+fn options(arguments: &args::Run) -> Options {
+    let reading = &arguments.reading;
+    let default = Options::default();
+    Options {
+        batch: arguments.engine.batch.unwrap_or(default.batch),
+        top_k: reading.top_k.or(default.top_k),
+        doc_stride: reading.doc_stride.unwrap_or(default.doc_stride),
+        max_answer_length: reading.max_answer_length.unwrap_or(default.max_answer_length),
+        n_best: reading.n_best.unwrap_or(default.n_best),
+        no_answer: reading.no_answer,
+        max_new_tokens: reading.max_new_tokens.unwrap_or(default.max_new_tokens),
+        temperature: reading.temperature.unwrap_or(default.temperature),
+        top_p: reading.top_p.unwrap_or(default.top_p),
+        seed: reading.seed.unwrap_or(default.seed),
+        ..default
+    }
+}
+
+/// Outputs that are made on request, by the flags that ask for them.
+fn request(reading: &args::Reading) -> Vec<&'static str> {
+    let asked = [
+        (reading.hidden_states, "hidden_states"),
+        (reading.attentions, "attentions"),
+        (reading.cache, "present"),
+    ];
+    asked.into_iter().filter(|(asked, _)| *asked).map(|(_, name)| name).collect()
+}
+
+/// `cpu`, `cuda` or `cuda:1`.
+fn device(name: &str) -> Result<Device, Failure> {
+    let number = match name {
+        "cpu" => return Ok(Device::Cpu),
+        "cuda" => Some(0),
+        _ => name.strip_prefix("cuda:").and_then(|number| number.parse().ok()),
+    };
+    let Some(number) = number else {
+        return Err(Failure::usage(format!("there is no device `{name}`"))
+            .help("the devices are cpu, cuda and cuda:N"));
+    };
+    if !cfg!(feature = "cuda") {
+        return Err(Failure::usage(format!("this qdqc was built without support for `{name}`"))
+            .help("build it with `cargo build --release --features cuda`"));
+    }
+    Device::new_cuda(number).map_err(|error| Failure::outside(format!("`{name}` cannot be used: {error}")))
+}
+
+fn dtype(given: Option<args::FloatType>) -> DType {
+    match given {
+        None | Some(args::FloatType::F32) => DType::F32,
+        Some(args::FloatType::F16) => DType::F16,
+        Some(args::FloatType::Bf16) => DType::BF16,
+    }
+}
+
+fn use_threads(threads: Option<usize>) -> Result<(), Failure> {
+    let Some(count) = threads else { return Ok(()) };
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(count)
+        .build_global()
+        .map_err(|error| Failure::outside(format!("{count} threads cannot be started: {error}")))
+}

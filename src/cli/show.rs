@@ -1,0 +1,91 @@
+//! `qdqc show`: any stage of the pipeline, and the table of quantizer sites.
+
+use super::{
+    Stop,
+    args::{self, Form},
+    output,
+    screen::Screen,
+    settings, sites, spec,
+};
+use crate::{
+    compile::{self, Options, Program, Stage},
+    failure::Failure,
+    graph::{Graph, print},
+    names::nearest,
+    report, syntax,
+};
+use std::process::ExitCode;
+
+/// The stage before there is a graph.
+const SYNTAX: &str = "syntax";
+
+/// Prints a stage, or the sites.
+pub fn show(arguments: &args::Show, screen: Screen) -> Result<ExitCode, Stop> {
+    let config = settings::config(&arguments.settings, screen)?;
+    let spec = spec::read(&arguments.spec)?;
+    let (program, problems) = compile::load(&spec.name, &spec.text, &spec::DiskLibrary);
+    let within = Stop::within(&program.sources);
+    if problems.has_errors() {
+        return Err(within(Failure::Diagnostics(problems)));
+    }
+    if arguments.stage.as_deref() == Some(SYNTAX) {
+        output::print(&tree(&program, arguments.form)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let options =
+        Options { config, outputs: arguments.outputs.iter().cloned().collect(), ..Options::default() };
+    let (stages, problems) = compile::stages(&program, &options, !arguments.float);
+    if problems.has_errors() {
+        return Err(within(Failure::Diagnostics(problems)));
+    }
+    screen.write(&report::render(&problems, &program.sources, screen.color));
+    let stage = choose(stages, arguments.stage.as_deref(), arguments.float)?;
+    match (arguments.sites, arguments.json) {
+        (true, true) => output::print_json(&sites::rows(&stage.graph, &program.sources))?,
+        (true, false) => output::print(&sites::table(&stage.graph, &program.sources))?,
+        (false, _) => output::print(&written(&stage.graph, arguments.form)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The spec's own file as the grammar reads it.
+fn tree(program: &Program, form: Form) -> Result<String, Failure> {
+    let source = program.sources.iter().next().map(|(_, source)| source.text.as_str());
+    match (program.files.first(), source, form) {
+        (Some(tree), Some(text), Form::Text) => Ok(syntax::print(tree, text)),
+        _ => Err(Failure::usage(format!("the stage `{SYNTAX}` is a text, not a graph"))
+            .help("leave `--as` out, or name a later stage")),
+    }
+}
+
+/// The stage with this name, or the last.
+fn choose(mut stages: Vec<Stage>, name: Option<&str>, float: bool) -> Result<Stage, Failure> {
+    let found = match name {
+        None => stages.pop(),
+        Some(name) => {
+            stages.iter().position(|stage| stage.name == name).map(|index| stages.swap_remove(index))
+        }
+    };
+    found.ok_or_else(|| unknown(name.unwrap_or_default(), &stages, float))
+}
+
+fn unknown(name: &str, stages: &[Stage], float: bool) -> Failure {
+    let text = format!("there is no stage `{name}`{}", if float { " with `--float`" } else { "" });
+    let known = || std::iter::once(SYNTAX).chain(stages.iter().map(|stage| stage.name));
+    let text = match nearest(name, known()) {
+        Some(near) => format!("{text}; did you mean `{near}`?"),
+        None => text,
+    };
+    Failure::usage(text).help(format!("the stages are {}", crate::names::list_of(known())))
+}
+
+fn written(graph: &Graph, form: Form) -> Result<String, Failure> {
+    match form {
+        Form::Text => Ok(print::text(graph)),
+        Form::Dot => Ok(print::dot(graph)),
+        Form::Ron => match print::ron(graph) {
+            Ok(text) => Ok(text + "\n"),
+            Err(error) => Err(Failure::outside(format!("the graph cannot be written as RON: {error}"))),
+        },
+    }
+}

@@ -1,0 +1,170 @@
+//! Quantizer sites as a table: each with its quantizer and the rule that put it
+//! there.
+
+use crate::{
+    graph::{Graph, Quantizer, Site},
+    quant::{Calibration, Mode, RangeSource, Scheme, Storage},
+    source::Sources,
+};
+use serde::Serialize;
+
+/// One site.
+#[derive(Debug, Serialize)]
+pub struct Row<'a> {
+    /// The state-dict path of the instance.
+    pub path: &'a str,
+    /// The port: `input`, `weight`, `lhs`.
+    pub port: &'a str,
+    /// What rules may call its owner.
+    pub of: &'a [String],
+    /// The module in whose body it is written.
+    pub module: &'a str,
+    /// The type of the value there.
+    #[serde(rename = "type")]
+    pub ty: String,
+    /// The quantizer there, if there is one.
+    pub quantizer: Option<Placed<'a>>,
+}
+
+/// A quantizer at its site.
+#[derive(Debug, Serialize)]
+pub struct Placed<'a> {
+    /// Its state-dict path.
+    pub name: &'a str,
+    /// Its name in the spec.
+    pub kind: &'a str,
+    /// What it does, in words.
+    pub does: String,
+    /// What it does, as data.
+    pub scheme: &'a Scheme,
+    /// The largest range allowed.
+    pub limit: Option<f64>,
+    /// Quantizers with the same number share one range.
+    pub tie: Option<u32>,
+    /// File, line and column of the rule.
+    pub rule: String,
+}
+
+/// Every site of a graph, in its order.
+pub fn rows<'a>(graph: &'a Graph, sources: &Sources) -> Vec<Row<'a>> {
+    let row = |(index, site): (usize, &'a Site)| Row {
+        path: &site.path,
+        port: &site.port,
+        of: &site.owners,
+        module: &site.written_in,
+        ty: site.ty.to_string(),
+        quantizer: graph
+            .quantizers
+            .iter()
+            .find(|quantizer| quantizer.site == index)
+            .map(|quantizer| placed(quantizer, sources)),
+    };
+    graph.sites.iter().enumerate().map(row).collect()
+}
+
+/// The same as a table for reading. Quantizers are called by what their names
+/// add to the path.
+pub fn table(graph: &Graph, sources: &Sources) -> String {
+    let cells = |row: Row<'_>| {
+        let at = if row.path.is_empty() { "-" } else { row.path };
+        let port = format!("{} of {}", row.port, row.of.last().map_or("", String::as_str));
+        let [quantizer, does, rule] = match row.quantizer {
+            Some(placed) => {
+                let own = placed.name.strip_prefix(row.path).unwrap_or(placed.name).trim_start_matches('.');
+                [own.to_owned(), placed.does, placed.rule]
+            }
+            None => ["-"; 3].map(str::to_owned),
+        };
+        [at.to_owned(), port, row.ty, quantizer, does, rule]
+    };
+    let mut lines = vec![["AT", "PORT", "TYPE", "QUANTIZER", "NUMBERS", "RULE"].map(str::to_owned)];
+    lines.extend(rows(graph, sources).into_iter().map(cells));
+    align(&lines)
+}
+
+fn placed<'a>(quantizer: &'a Quantizer, sources: &Sources) -> Placed<'a> {
+    let rule = sources.position(quantizer.rule);
+    Placed {
+        name: &quantizer.name,
+        kind: &quantizer.kind,
+        does: words(&quantizer.scheme, quantizer.limit),
+        scheme: &quantizer.scheme,
+        limit: quantizer.limit,
+        tie: quantizer.tie,
+        rule: rule.map_or_else(String::new, |(file, line, column)| format!("{file}:{line}:{column}")),
+    }
+}
+
+/// `int8 per channel on axis 0, calibrated by max`
+pub fn words(scheme: &Scheme, limit: Option<f64>) -> String {
+    let storage = match scheme.storage {
+        Storage::E4M3 => "e4m3".to_owned(),
+        Storage::Integer { bits, signed, narrow } => {
+            let sign = if signed { "" } else { "u" };
+            format!("{sign}int{bits}{}", if narrow { " narrow" } else { "" })
+        }
+    };
+    let axis = match scheme.axis {
+        Some(axis) => format!("per channel on axis {axis}"),
+        None => "per tensor".to_owned(),
+    };
+    let range = match &scheme.range {
+        RangeSource::Calibrated(method) => format!("calibrated by {}", calibration(method)),
+        RangeSource::Fixed(range) => format!("range {range}"),
+        RangeSource::Dynamic => "range of each input".to_owned(),
+        RangeSource::Learned(method) => format!("learned from {}", calibration(method)),
+    };
+    let mode = match scheme.mode {
+        Mode::Onnx => "",
+        Mode::Nv => ", mode nv",
+        Mode::NvNarrow => ", mode nv-narrow",
+    };
+    let limit = limit.map_or_else(String::new, |limit| format!(", at most {limit}"));
+    format!("{storage} {axis}, {range}{limit}{mode}")
+}
+
+fn calibration(method: &Calibration) -> String {
+    match method {
+        Calibration::Max => "max".into(),
+        Calibration::Percentile(percent) => format!("percentile {percent}"),
+        Calibration::Entropy => "entropy".into(),
+        Calibration::MeanSquaredError => "mean squared error".into(),
+    }
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+fn align<const N: usize>(lines: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for line in lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let aligned = lines.iter().map(|line| {
+        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    });
+    aligned.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scheme_reads_aloud() {
+        let storage = Storage::Integer { bits: 8, signed: false, narrow: false };
+        let range = RangeSource::Calibrated(Calibration::Percentile(99.99));
+        let scheme = Scheme { storage, axis: Some(0), mode: Mode::Nv, range };
+        assert_eq!(
+            words(&scheme, Some(10.0)),
+            "uint8 per channel on axis 0, calibrated by percentile 99.99, at most 10, mode nv"
+        );
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let lines = [["a", "b"], ["long", ""]].map(|line| line.map(str::to_owned));
+        assert_eq!(align(&lines), "a     b\nlong\n");
+    }
+}

@@ -1,0 +1,22 @@
+//! `add`.
+
+use super::{Mismatch, Operator, broadcast::arithmetic, operands::operands};
+use crate::types::{Bindings, TensorType};
+use candle_core::Tensor;
+
+operator! {
+    /// Adds numbers pair by pair. Shapes are brought together as NumPy does it.
+    Add = "add" symbol "+" (lhs, rhs) {}
+}
+
+impl Operator for Add {
+    fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
+        let [lhs, rhs] = operands(given)?;
+        arithmetic(["lhs", "rhs"], [lhs, rhs])
+    }
+
+    fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
+        let [lhs, rhs] = operands(given)?;
+        lhs.broadcast_add(rhs)
+    }
+}

@@ -1,0 +1,32 @@
+//! `cast`.
+
+use super::{
+    Mismatch, Operator,
+    operands::{candle_dtype, operands},
+};
+use crate::types::{Bindings, DType, TensorType};
+use candle_core::Tensor;
+
+operator! {
+    /// The same numbers in another element type. Fractions are cut off towards
+    /// zero; as `bool`, every number but 0 is true.
+    Cast = "cast"(x) {
+        /// The element type.
+        to: DType,
+    }
+}
+
+impl Operator for Cast {
+    fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
+        let [x] = operands(given)?;
+        Ok(TensorType::new(self.to, x.shape.clone()))
+    }
+
+    fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
+        let [x] = operands(given)?;
+        match self.to {
+            DType::Bool => x.ne(&x.zeros_like()?),
+            to => x.to_dtype(candle_dtype(to)),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `clamp`.
+
+use super::{
+    Mismatch, Number, Operator,
+    operands::{number, operands},
+};
+use crate::types::{Bindings, DType, TensorType};
+use candle_core::Tensor;
+
+operator! {
+    /// Numbers below `min` become `min`, numbers above `max` become `max`.
+    Clamp = "clamp"(x) {
+        /// The least number; `none` for no bound.
+        min: Option<Number> = None,
+        /// The largest number; `none` for no bound.
+        max: Option<Number> = None,
+    }
+}
+
+impl Operator for Clamp {
+    fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
+        let [x] = operands(given)?;
+        if x.dtype == DType::Bool {
+            return Err(Mismatch::new(format!("`x` must hold numbers, but is {x}")));
+        }
+        for (name, bound) in [("min", &self.min), ("max", &self.max)] {
+            match bound {
+                Some(Number::Float(value)) if !x.dtype.is_float() && value.fract() != 0.0 => {
+                    let message = format!("`{name}` is {value}, but `x` ({x}) holds whole numbers");
+                    return Err(Mismatch::new(message));
+                }
+                _ => {}
+            }
+        }
+        Ok(x.clone())
+    }
+
+    fn eval(&self, given: &[Tensor], dims: &Bindings) -> candle_core::Result<Tensor> {
+        let [x] = operands(given)?;
+        let bound = |bound: &Number| -> candle_core::Result<Tensor> {
+            match bound {
+                Number::Float(value) => Tensor::new(*value, x.device()),
+                Number::Dim(dim) => Tensor::new(number(dim, dims)?, x.device()),
+            }?
+            .to_dtype(x.dtype())
+        };
+        let above = match &self.min {
+            Some(min) => x.broadcast_maximum(&bound(min)?)?,
+            None => x.clone(),
+        };
+        match &self.max {
+            Some(max) => above.broadcast_minimum(&bound(max)?),
+            None => Ok(above),
+        }
+    }
+}

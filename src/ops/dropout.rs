@@ -1,0 +1,35 @@
+//! `dropout`.
+
+use super::{
+    Mismatch, Operator,
+    operands::{floats, operands},
+};
+use crate::types::{Bindings, TensorType};
+use candle_core::Tensor;
+
+operator! {
+    /// In training, each number becomes 0 with probability `p` and the others grow
+    /// by `1 / (1 - p)`; else `x` itself.
+    Dropout = "dropout"(x) {
+        /// The probability: at least 0 and at most 1.
+        p: f64,
+    }
+}
+
+impl Operator for Dropout {
+    fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
+        let [x] = operands(given)?;
+        floats("x", x)?;
+        if !(0.0..=1.0).contains(&self.p) {
+            return Err(Mismatch::new(format!("`p` is {}, which is no probability", self.p))
+                .help("give a number from 0 to 1"));
+        }
+        Ok(x.clone())
+    }
+
+    /// As outside training.
+    fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
+        let [x] = operands(given)?;
+        Ok(x.clone())
+    }
+}

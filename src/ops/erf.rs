@@ -1,0 +1,24 @@
+//! `erf`.
+
+use super::{
+    Mismatch, Operator,
+    operands::{operands, pointwise},
+};
+use crate::types::{Bindings, TensorType};
+use candle_core::Tensor;
+
+operator! {
+    /// The error function of each number.
+    Erf = "erf"(x) {}
+}
+
+impl Operator for Erf {
+    fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
+        pointwise(given)
+    }
+
+    fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
+        let [x] = operands(given)?;
+        x.erf()
+    }
+}

@@ -1,0 +1,38 @@
+//! `full`.
+
+use super::{
+    Mismatch, Operator,
+    operands::{candle_dtype, operands, sizes},
+};
+use crate::types::{Bindings, DType, Dim, TensorType};
+use candle_core::{Device, Tensor};
+
+operator! {
+    /// A tensor with the same number everywhere. It takes no memory of its size.
+    Full = "full"() {
+        /// The shape.
+        shape: Vec<Dim>,
+        /// The number.
+        value: f64,
+        /// The element type.
+        dtype: DType = DType::F32,
+    }
+}
+
+impl Operator for Full {
+    fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
+        let [] = operands(given)?;
+        if !self.dtype.is_float() && self.value.fract() != 0.0 {
+            let message = format!("`value` is {}, but {} holds whole numbers", self.value, self.dtype);
+            return Err(Mismatch::new(message));
+        }
+        Ok(TensorType::new(self.dtype, self.shape.clone()))
+    }
+
+    /// On the CPU; engines move it.
+    fn eval(&self, given: &[Tensor], dims: &Bindings) -> candle_core::Result<Tensor> {
+        let [] = operands(given)?;
+        let shape = sizes(&self.shape, dims)?;
+        Tensor::new(self.value, &Device::Cpu)?.to_dtype(candle_dtype(self.dtype))?.broadcast_as(shape)
+    }
+}

@@ -1,0 +1,46 @@
+//! `layer_norm`.
+
+use super::{
+    Mismatch, Operator,
+    operands::{floats, operands},
+};
+use crate::types::{Bindings, Shape, TensorType};
+use candle_core::Tensor;
+
+operator! {
+    /// Shifts and rescales `x` along its last axis to mean 0 and variance 1, then
+    /// multiplies by `weight` and adds `bias`. The variance is the mean of the
+    /// squared distances from the mean.
+    LayerNorm = "layer_norm"(x, weight, bias) {
+        /// What is added to the variance before its root is taken.
+        eps: f64,
+    }
+}
+
+impl Operator for LayerNorm {
+    fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
+        let [x, weight, bias] = operands(given)?;
+        floats("x", x)?;
+        let Some(last) = x.shape.last() else {
+            return Err(Mismatch::new(format!("`x` must have an axis, but is {x}")));
+        };
+        for (operand, ty) in [("weight", weight), ("bias", bias)] {
+            if ty.dtype != x.dtype || ty.shape.as_slice() != std::slice::from_ref(last) {
+                return Err(Mismatch::new(format!(
+                    "the last axis of `x` is {last} ({x}), so `{operand}` must be {}{}, but is {ty}",
+                    x.dtype,
+                    Shape(std::slice::from_ref(last))
+                )));
+            }
+        }
+        Ok(x.clone())
+    }
+
+    fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
+        let [x, weight, bias] = operands(given)?;
+        let centred = x.broadcast_sub(&x.mean_keepdim(candle_core::D::Minus1)?)?;
+        let variance = centred.sqr()?.mean_keepdim(candle_core::D::Minus1)?;
+        let normal = centred.broadcast_div(&variance.affine(1.0, self.eps)?.sqrt()?)?;
+        normal.broadcast_mul(weight)?.broadcast_add(bias)
+    }
+}

@@ -1,0 +1,24 @@
+//! `log`.
+
+use super::{
+    Mismatch, Operator,
+    operands::{operands, pointwise},
+};
+use crate::types::{Bindings, TensorType};
+use candle_core::Tensor;
+
+operator! {
+    /// The natural logarithm of each number.
+    Log = "log"(x) {}
+}
+
+impl Operator for Log {
+    fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
+        pointwise(given)
+    }
+
+    fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
+        let [x] = operands(given)?;
+        x.log()
+    }
+}

@@ -1,0 +1,24 @@
+//! `negate`.
+
+use super::{
+    Mismatch, Operator,
+    operands::{operands, pointwise},
+};
+use crate::types::{Bindings, TensorType};
+use candle_core::Tensor;
+
+operator! {
+    /// The negative of each number.
+    Negate = "negate"(x) {}
+}
+
+impl Operator for Negate {
+    fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
+        pointwise(given)
+    }
+
+    fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
+        let [x] = operands(given)?;
+        x.neg()
+    }
+}

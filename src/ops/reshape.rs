@@ -1,0 +1,53 @@
+//! `reshape`.
+
+use super::{
+    Mismatch, Operator,
+    operands::{operands, sizes},
+};
+use crate::types::{Bindings, Dim, Shape, TensorType};
+use candle_core::{Error, Tensor};
+
+operator! {
+    /// The same numbers in the same order in another shape. Counts that differ
+    /// are refused when compiling where both are known, and else when running.
+    Reshape = "reshape"(x) {
+        /// The new shape.
+        shape: Vec<Dim>,
+    }
+}
+
+impl Operator for Reshape {
+    fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
+        let [x] = operands(given)?;
+        let too_many =
+            |shape| Mismatch::new(format!("{} has more numbers than 64 bits can count", Shape(shape)));
+        let (known, symbols) = count(&x.shape).ok_or_else(|| too_many(&x.shape))?;
+        let (new_known, new_symbols) = count(&self.shape).ok_or_else(|| too_many(&self.shape))?;
+        if known != new_known && symbols == new_symbols {
+            let (shape, each) =
+                (Shape(&self.shape), if symbols.is_empty() { "" } else { " for each of the symbolic sizes" });
+            return Err(Mismatch::new(format!(
+                "`x` ({x}) holds {known} numbers{each}, but {shape} holds {new_known}"
+            )));
+        }
+        Ok(TensorType::new(x.dtype, self.shape.clone()))
+    }
+
+    fn eval(&self, given: &[Tensor], dims: &Bindings) -> candle_core::Result<Tensor> {
+        let [x] = operands(given)?;
+        let shape = sizes(&self.shape, dims)?;
+        if shape.iter().product::<usize>() != x.elem_count() {
+            return Err(Error::Msg(format!("{:?} does not hold as many numbers as {:?}", shape, x.dims())));
+        }
+        x.reshape(shape)
+    }
+}
+
+/// How many numbers a shape holds: a whole number times symbolic sizes, sorted.
+/// `None` where it leaves 64 bits.
+fn count(shape: &[Dim]) -> Option<(i64, Vec<&Dim>)> {
+    let known = shape.iter().filter_map(Dim::as_known).try_fold(1_i64, i64::checked_mul)?;
+    let mut symbolic: Vec<_> = shape.iter().filter(|dim| dim.as_known().is_none()).collect();
+    symbolic.sort();
+    Some((known, symbolic))
+}

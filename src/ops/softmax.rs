@@ -1,0 +1,30 @@
+//! `softmax`.
+
+use super::{
+    Mismatch, Operator,
+    operands::{axis, axis_of, floats, operands},
+};
+use crate::types::{Bindings, TensorType};
+use candle_core::Tensor;
+
+operator! {
+    /// Rescales `x` along an axis to positive numbers that sum to one.
+    Softmax = "softmax"(x) {
+        /// The axis; negative ones count from the end.
+        axis: i64 = -1,
+    }
+}
+
+impl Operator for Softmax {
+    fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
+        let [x] = operands(given)?;
+        floats("x", x)?;
+        axis("x", x, self.axis)?;
+        Ok(x.clone())
+    }
+
+    fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
+        let [x] = operands(given)?;
+        candle_nn::ops::softmax(x, axis_of(x, self.axis)?)
+    }
+}

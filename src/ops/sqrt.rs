@@ -1,0 +1,24 @@
+//! `sqrt`.
+
+use super::{
+    Mismatch, Operator,
+    operands::{operands, pointwise},
+};
+use crate::types::{Bindings, TensorType};
+use candle_core::Tensor;
+
+operator! {
+    /// The square root of each number.
+    Sqrt = "sqrt"(x) {}
+}
+
+impl Operator for Sqrt {
+    fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
+        pointwise(given)
+    }
+
+    fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
+        let [x] = operands(given)?;
+        x.sqrt()
+    }
+}

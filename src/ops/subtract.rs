@@ -1,0 +1,23 @@
+//! `subtract`.
+
+use super::{Mismatch, Operator, broadcast::arithmetic, operands::operands};
+use crate::types::{Bindings, TensorType};
+use candle_core::Tensor;
+
+operator! {
+    /// Subtracts `rhs` from `lhs`, pair by pair. Shapes are brought together as
+    /// NumPy does it.
+    Subtract = "subtract" symbol "-" (lhs, rhs) {}
+}
+
+impl Operator for Subtract {
+    fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
+        let [lhs, rhs] = operands(given)?;
+        arithmetic(["lhs", "rhs"], [lhs, rhs])
+    }
+
+    fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
+        let [lhs, rhs] = operands(given)?;
+        lhs.broadcast_sub(rhs)
+    }
+}

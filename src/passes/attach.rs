@@ -1,0 +1,150 @@
+//! Puts a fake quantizer at every site that has one, and its range beside the
+//! parameters: `<quantizer>._amax`.
+
+use crate::{
+    diagnostic::Diagnostics,
+    graph::{Graph, Node, NodeId, NodeKind, Parameter, Quantizer, Rewrite, Site, SiteTarget},
+    ops::{FakeQuantize, Op},
+    quant::{Mode, RangeSource, Storage},
+    types::{DType, Dim, TensorType},
+};
+use std::collections::HashMap;
+
+/// The graph with a `fake_quantize` node at every quantizer's site.
+pub fn attach(mut graph: Graph) -> (Graph, Diagnostics) {
+    let mut operands: HashMap<(NodeId, usize), usize> = HashMap::new();
+    let mut boundaries: HashMap<NodeId, usize> = HashMap::new();
+    let targets = std::mem::take(&mut graph.placed);
+    for (site, quantizer) in targets {
+        match graph.sites.get(site).and_then(|site| site.target) {
+            Some(SiteTarget::Operand(node, index)) => {
+                operands.insert((node, index), quantizer);
+            }
+            Some(SiteTarget::Boundary(node)) => {
+                boundaries.insert(node, quantizer);
+            }
+            None => {}
+        }
+    }
+    let mut rewrite = Rewrite::new(&graph);
+    let mut inserter = Inserter { ranges: HashMap::new(), names: HashMap::new() };
+    for (id, node) in graph.iter() {
+        if let Some(quantizer) = boundaries.get(&id) {
+            let kept = rewrite.keep(id, node);
+            let quantized = inserter.insert(&mut rewrite, &graph, *quantizer, kept, node);
+            rewrite.map(id, quantized);
+            continue;
+        }
+        let mut new_operands = Vec::new();
+        for (index, operand) in node.operands.iter().enumerate() {
+            let Some(mapped) = rewrite.get(*operand) else { continue };
+            new_operands.push(match operands.get(&(id, index)) {
+                Some(quantizer) => inserter.insert(&mut rewrite, &graph, *quantizer, mapped, node),
+                None => mapped,
+            });
+        }
+        let new = rewrite.add(Node { operands: new_operands, ..node.clone() });
+        rewrite.map(id, new);
+    }
+    (rewrite.finish(graph), Diagnostics::default())
+}
+
+struct Inserter {
+    /// The range of each quantizer.
+    ranges: HashMap<String, NodeId>,
+    names: HashMap<String, usize>,
+}
+
+impl Inserter {
+    fn insert(
+        &mut self,
+        rewrite: &mut Rewrite,
+        graph: &Graph,
+        index: usize,
+        value: NodeId,
+        user: &Node,
+    ) -> NodeId {
+        let (Some(quantizer), Some(of)) = (graph.quantizers.get(index), rewrite.nodes.get(value.index()))
+        else {
+            return value;
+        };
+        let ty = of.ty.clone();
+        let range = self.range(rewrite, graph, quantizer, user);
+        let count = self.names.entry(quantizer.name.clone()).or_insert(0);
+        *count += 1;
+        let name = if *count == 1 { quantizer.name.clone() } else { format!("{}.{count}", quantizer.name) };
+        rewrite.add(Node {
+            kind: NodeKind::Op(Op::FakeQuantize(operator(quantizer))),
+            operands: vec![value, range],
+            name,
+            ty,
+            scope: user.scope,
+            span: quantizer.rule,
+        })
+    }
+
+    /// The node of a quantizer's range: a tensor of the checkpoint, or a number.
+    fn range(&mut self, rewrite: &mut Rewrite, graph: &Graph, quantizer: &Quantizer, user: &Node) -> NodeId {
+        if let Some(node) = self.ranges.get(&quantizer.name) {
+            return *node;
+        }
+        let path = format!("{}._amax", quantizer.name);
+        let kind = match quantizer.scheme.range {
+            RangeSource::Fixed(amax) => NodeKind::Constant(amax),
+            // A dynamic quantizer measures its input: the stored range is not read.
+            RangeSource::Dynamic => NodeKind::Constant(0.0),
+            RangeSource::Calibrated(_) | RangeSource::Learned(_) => {
+                NodeKind::Parameter(Parameter { path: path.clone(), tied: Vec::new() })
+            }
+        };
+        let shape = match (&kind, graph.sites.get(quantizer.site)) {
+            (NodeKind::Parameter(_), Some(site)) => range_shape(quantizer, site),
+            _ => Vec::new(),
+        };
+        let node = rewrite.add(Node {
+            kind,
+            operands: Vec::new(),
+            name: path,
+            ty: TensorType::new(DType::F32, shape),
+            scope: user.scope,
+            span: quantizer.rule,
+        });
+        self.ranges.insert(quantizer.name.clone(), node);
+        node
+    }
+}
+
+/// `[]`, or the site's shape with every axis but the kept one 1.
+fn range_shape(quantizer: &Quantizer, site: &Site) -> Vec<Dim> {
+    let Some(axis) = quantizer.scheme.axis else { return Vec::new() };
+    let rank = site.ty.rank() as i64;
+    let kept = if axis < 0 { axis + rank } else { axis };
+    site.ty
+        .shape
+        .iter()
+        .zip(0..)
+        .map(|(dim, index)| if index == kept { dim.clone() } else { Dim::known(1) })
+        .collect()
+}
+
+fn operator(quantizer: &Quantizer) -> FakeQuantize {
+    let scheme = &quantizer.scheme;
+    let (format, bits, signed, narrow) = match scheme.storage {
+        Storage::Integer { bits, signed, narrow } => ("integer", i64::from(bits), signed, narrow),
+        Storage::E4M3 => ("e4m3", 8, true, false),
+    };
+    let mode = match scheme.mode {
+        Mode::Onnx => "onnx",
+        Mode::Nv => "nv",
+        Mode::NvNarrow => "nv_narrow",
+    };
+    FakeQuantize {
+        bits,
+        signed,
+        narrow,
+        mode: mode.into(),
+        format: format.into(),
+        axis: scheme.axis,
+        dynamic: scheme.range == RangeSource::Dynamic,
+    }
+}

@@ -1,0 +1,427 @@
+//! The inputs of a model: which tensors a call gives, and which of their types they have.
+
+use super::{
+    Given, GivenTensor, Resolver,
+    environment::Environment,
+    names::with_near_miss,
+    types::{Pattern, Shape},
+    value::Value,
+};
+use crate::{
+    codes,
+    diagnostic::Diagnostic,
+    graph::{DimInfo, Input, NodeKind, ScopeId},
+    names::{list_of, nearest},
+    ops::{Full, Op},
+    syntax::ast::{self, ExprKind},
+    types::{Bindings, DType, Dim, Symbol, TensorType},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+/// One tensor of the model's inputs: a field of a record in a list has its own.
+pub(super) struct Leaf<'a> {
+    name: String,
+    input: &'a ast::Input,
+    /// The types it may have.
+    patterns: Vec<Pattern>,
+    /// The one it has in this call.
+    chosen: Option<Pattern>,
+}
+
+impl<'a> Resolver<'a> {
+    /// Every tensor that a call may give, by its full name.
+    pub(super) fn leaves(&mut self, model: &'a ast::Model, env: &Environment<'a>) -> Vec<Leaf<'a>> {
+        let mut leaves = Vec::new();
+        for input in &model.inputs {
+            let ty = self.port_type(&input.ty, env);
+            let name = &input.name.value;
+            match ty.count {
+                None => self.leaf(&ty.shape, name.clone(), input, env, &mut leaves),
+                Some(count) => {
+                    for index in 0..count {
+                        if !self.spend(1, input.name.span) {
+                            return leaves;
+                        }
+                        self.leaf(&ty.shape, format!("{name}.{index}"), input, env, &mut leaves);
+                    }
+                }
+            }
+        }
+        leaves
+    }
+
+    fn leaf(
+        &mut self,
+        shape: &Shape<'a>,
+        name: String,
+        input: &'a ast::Input,
+        env: &Environment<'a>,
+        leaves: &mut Vec<Leaf<'a>>,
+    ) {
+        match shape {
+            Shape::Tensor(patterns) => {
+                leaves.push(Leaf { name, input, patterns: patterns.clone(), chosen: None })
+            }
+            Shape::Record(record) => {
+                for field in &record.fields {
+                    let ty = self.port_type(&field.ty, env);
+                    if leaves.len() < 10_000 {
+                        self.leaf(&ty.shape, format!("{name}.{}", field.name.value), input, env, leaves);
+                    }
+                }
+            }
+            Shape::Setting(kind) => {
+                self.report(
+                    Diagnostic::error(
+                        codes::WRONG_KIND,
+                        input.ty.span,
+                        format!("an input is a tensor, not {kind}"),
+                    )
+                    .mark("not a tensor type")
+                    .help("a size or choice comes from the config: declare it with `config`"),
+                );
+            }
+            Shape::Unknown => {}
+        }
+    }
+
+    /// Decides which tensors are given and which of their types they have.
+    pub(super) fn choose(&mut self, leaves: &mut [Leaf<'a>], model: &'a ast::Model) {
+        let options = self.options;
+        match &options.inputs {
+            Given::Default => {
+                for leaf in leaves.iter_mut().filter(|leaf| !leaf.input.ty.optional) {
+                    leaf.chosen = leaf.patterns.first().cloned();
+                }
+            }
+            Given::Exactly(given) => {
+                let known: BTreeSet<&str> = leaves.iter().map(|leaf| leaf.name.as_str()).collect();
+                for name in given.keys().filter(|name| !known.contains(name.as_str())) {
+                    let near = nearest(name, known.iter().copied());
+                    let inputs = model.inputs.iter().map(|input| input.name.value.as_str());
+                    let help = near.map_or_else(
+                        || format!("its inputs are {}", list_of(inputs)),
+                        |near| format!("did you mean `{near}`?"),
+                    );
+                    let message = format!("`{}` has no input `{name}`", model.name.value);
+                    self.report(
+                        Diagnostic::error(codes::INPUT, model.name.span, message)
+                            .mark("this model")
+                            .help(help),
+                    );
+                }
+                let mut bindings = Bindings::new();
+                // Those with one candidate bind the sizes that tell the others apart.
+                for round in 0..2 {
+                    for leaf in leaves.iter_mut().filter(|leaf| leaf.chosen.is_none()) {
+                        let Some(tensor) = given.get(&leaf.name) else { continue };
+                        let fitting = candidates(&leaf.patterns, tensor, &bindings);
+                        if round == 1 || fitting.len() == 1 {
+                            leaf.chosen = fitting.first().map(|pattern| (*pattern).clone());
+                        }
+                        if let Some(pattern) = &leaf.chosen {
+                            bind(pattern, tensor, &mut bindings);
+                        }
+                    }
+                }
+                self.report_unfit(leaves, given);
+            }
+        }
+        self.report_missing(leaves, model);
+    }
+
+    fn report_unfit(&mut self, leaves: &[Leaf<'a>], given: &BTreeMap<String, GivenTensor>) {
+        for leaf in leaves.iter().filter(|leaf| leaf.chosen.is_none()) {
+            let Some(tensor) = given.get(&leaf.name) else { continue };
+            let wanted =
+                list_of(leaf.patterns.iter().map(|pattern| pattern.text.as_str()).collect::<BTreeSet<_>>());
+            self.report(
+                Diagnostic::error(
+                    codes::INPUT,
+                    leaf.input.ty.span,
+                    format!("`{}` is given as {tensor}, which does not fit {wanted}", leaf.name),
+                )
+                .mark("its type"),
+            );
+        }
+    }
+
+    fn report_missing(&mut self, leaves: &[Leaf<'a>], model: &'a ast::Model) {
+        let given =
+            |name: &str| leaves.iter().any(|leaf| leaf.input.name.value == name && leaf.chosen.is_some());
+        for input in &model.inputs {
+            let name = &input.name.value;
+            let own: Vec<&Leaf<'a>> = leaves.iter().filter(|leaf| std::ptr::eq(leaf.input, input)).collect();
+            let absent: Vec<&str> =
+                own.iter().filter(|leaf| leaf.chosen.is_none()).map(|leaf| leaf.name.as_str()).collect();
+            if let Some(other) = &input.unless {
+                if !model.inputs.iter().any(|input| input.name.value == other.value) {
+                    let unknown = Diagnostic::error(
+                        codes::UNKNOWN_NAME,
+                        other.span,
+                        format!("there is no input `{}`", other.value),
+                    )
+                    .mark("not an input");
+                    self.report(with_near_miss(
+                        unknown,
+                        other,
+                        model.inputs.iter().map(|input| input.name.value.as_str()),
+                    ));
+                } else if given(name) && given(&other.value) {
+                    self.report(
+                        Diagnostic::error(
+                            codes::INPUT,
+                            input.name.span,
+                            format!("`{name}` and `{}` are both given", other.value),
+                        )
+                        .mark(format!("only where `{}` is absent", other.value))
+                        .help("give one of them"),
+                    );
+                } else if !given(name) && !given(&other.value) {
+                    self.report(
+                        Diagnostic::error(
+                            codes::INPUT,
+                            input.name.span,
+                            format!("neither `{name}` nor `{}` is given", other.value),
+                        )
+                        .mark("one of them is required"),
+                    );
+                }
+                continue;
+            }
+            let required = !input.ty.optional && input.default.is_none();
+            if required && !absent.is_empty() && !self.reported_input(name) {
+                self.report(
+                    Diagnostic::error(
+                        codes::INPUT,
+                        input.name.span,
+                        format!("the input {} is not given", list_of(absent.iter().copied().take(4))),
+                    )
+                    .mark("required here"),
+                );
+            }
+        }
+    }
+
+    fn reported_input(&self, name: &str) -> bool {
+        let mark = format!("`{name}` is given as");
+        self.problems.iter().any(|problem| problem.message.starts_with(&mark))
+    }
+
+    /// Gives dims that no given input has their size from `else`.
+    pub(super) fn bind_dims(&mut self, leaves: &[Leaf<'a>]) {
+        let bound: BTreeSet<Symbol> = leaves
+            .iter()
+            .filter_map(|leaf| leaf.chosen.as_ref())
+            .flat_map(|pattern| pattern.sizes.iter().filter_map(|dim| dim.as_symbol().cloned()))
+            .collect();
+        let dims: Vec<&'a ast::DimBinding> = self.globals.dims.clone();
+        for binding in dims {
+            let symbol: Symbol = binding.name.value.as_str().into();
+            let mut product = None;
+            match &binding.rule {
+                ast::DimRule::Bound => {}
+                ast::DimRule::Else(size) if !bound.contains(&symbol) => {
+                    let mut env = Environment::new(ScopeId(0), "");
+                    let value = self.expr(size, &mut env);
+                    match value.as_dim() {
+                        Some(dim) => {
+                            self.model_dims.insert(symbol.clone(), dim);
+                        }
+                        None if value.is_poison() => {}
+                        None => self.report(
+                            Diagnostic::error(
+                                codes::WRONG_KIND,
+                                size.span,
+                                format!("the size of a dim is a whole number, not {}", value.kind()),
+                            )
+                            .mark(format!("this is {}", value.kind())),
+                        ),
+                    }
+                    continue;
+                }
+                ast::DimRule::Else(_) => {}
+                ast::DimRule::Equals(expr) => match self.factors(expr) {
+                    Some(factors) => product = Some(factors),
+                    None => continue,
+                },
+            }
+            self.graph.dims.push(DimInfo { symbol, product, span: binding.name.span });
+        }
+    }
+
+    /// The factors of `dim rows = batch * choices`.
+    fn factors(&mut self, expr: &'a ast::Expr) -> Option<Vec<Dim>> {
+        match &expr.kind {
+            ExprKind::Binary(left, mark, right) if mark.value == ast::BinaryOperator::Multiply => {
+                let mut factors = self.factors(left)?;
+                factors.extend(self.factors(right)?);
+                Some(factors)
+            }
+            ExprKind::Group(inner) => self.factors(inner),
+            _ => {
+                let mut env = Environment::new(ScopeId(0), "");
+                let value = self.expr(expr, &mut env);
+                if value.as_dim().is_none() && !value.is_poison() {
+                    self.report(
+                        Diagnostic::error(
+                            codes::WRONG_KIND,
+                            expr.span,
+                            format!("a factor is a dim or a whole number, not {}", value.kind()),
+                        )
+                        .mark(format!("this is {}", value.kind())),
+                    );
+                }
+                value.as_dim().map(|dim| vec![dim])
+            }
+        }
+    }
+
+    /// The value of an input in the body.
+    pub(super) fn input(
+        &mut self,
+        input: &'a ast::Input,
+        leaves: &[Leaf<'a>],
+        env: &Environment<'a>,
+    ) -> Value<'a> {
+        let name = &input.name.value;
+        let ty = self.port_type(&input.ty, env);
+        let any = leaves.iter().any(|leaf| std::ptr::eq(leaf.input, input) && leaf.chosen.is_some());
+        if !any {
+            let Some(default) = &input.default else { return Value::None };
+            return self.default(input, default, &ty.shape, env);
+        }
+        match ty.count {
+            None => self.given(&ty.shape, name, false, input, leaves, env),
+            Some(count) => {
+                let list = (0..count)
+                    .map(|index| self.given(&ty.shape, &format!("{name}.{index}"), false, input, leaves, env))
+                    .collect();
+                Value::List(Rc::new(list))
+            }
+        }
+    }
+
+    fn given(
+        &mut self,
+        shape: &Shape<'a>,
+        name: &str,
+        optional: bool,
+        input: &'a ast::Input,
+        leaves: &[Leaf<'a>],
+        env: &Environment<'a>,
+    ) -> Value<'a> {
+        if let Shape::Record(record) = shape {
+            let prefix = format!("{name}.");
+            let any = leaves.iter().any(|leaf| leaf.chosen.is_some() && leaf.name.starts_with(&prefix));
+            if optional && !any {
+                return Value::None;
+            }
+            let mut fields = Vec::new();
+            for field in &record.fields {
+                let ty = self.port_type(&field.ty, env);
+                let value = self.given(
+                    &ty.shape,
+                    &format!("{name}.{}", field.name.value),
+                    ty.optional,
+                    input,
+                    leaves,
+                    env,
+                );
+                fields.push((field.name.value.clone(), value));
+            }
+            return Value::Record(Rc::new(fields));
+        }
+        let chosen = leaves.iter().find(|leaf| leaf.name == name).and_then(|leaf| leaf.chosen.as_ref());
+        let Some(pattern) = chosen else {
+            if !optional {
+                self.report(
+                    Diagnostic::error(
+                        codes::INPUT,
+                        input.name.span,
+                        format!(
+                            "the input `{name}` is not given, though others of `{}` are",
+                            input.name.value
+                        ),
+                    )
+                    .mark("all of it or nothing"),
+                );
+            }
+            return Value::None;
+        };
+        let sizes: Option<Vec<Dim>> =
+            pattern.sizes.iter().map(|dim| dim.substitute(|symbol| Some(self.model_dim(symbol)))).collect();
+        let Some(sizes) = sizes else { return Value::Poison };
+        let ty = TensorType::new(pattern.dtype, sizes);
+        let node =
+            self.push_named(NodeKind::Input, Vec::new(), ty, name.to_owned(), ScopeId(0), input.name.span);
+        self.graph.inputs.push(Input { name: name.to_owned(), node });
+        Value::Tensor(node)
+    }
+
+    /// `= ones`, `= zeros`, or any expression.
+    fn default(
+        &mut self,
+        input: &'a ast::Input,
+        default: &'a ast::Expr,
+        shape: &Shape<'a>,
+        env: &Environment<'a>,
+    ) -> Value<'a> {
+        let fill = match &default.kind {
+            ExprKind::Name(name) if name == "ones" => Some(1.0),
+            ExprKind::Name(name) if name == "zeros" => Some(0.0),
+            _ => None,
+        };
+        let mut inner = Environment::new(ScopeId(0), &env.written_in);
+        inner.hint = Some(input.name.value.clone());
+        let (Some(fill), Shape::Tensor(patterns)) = (fill, shape) else {
+            return self.expr(default, &mut inner);
+        };
+        let Some(pattern) = patterns.first() else { return Value::Poison };
+        let sizes: Option<Vec<Dim>> =
+            pattern.sizes.iter().map(|dim| dim.substitute(|symbol| Some(self.model_dim(symbol)))).collect();
+        let Some(sizes) = sizes else { return Value::Poison };
+        let op = Full { shape: sizes.clone(), value: fill, dtype: pattern.dtype };
+        let ty = TensorType::new(pattern.dtype, sizes);
+        Value::Tensor(self.push_op(&inner, Op::Full(op), Vec::new(), ty, default.span))
+    }
+}
+
+/// The types of a list that a given tensor can have, the best first.
+fn candidates<'p>(patterns: &'p [Pattern], tensor: &GivenTensor, bindings: &Bindings) -> Vec<&'p Pattern> {
+    let fits = |pattern: &&Pattern, exact: bool| {
+        let dtype = if exact { pattern.dtype == tensor.dtype } else { converts(tensor.dtype, pattern.dtype) };
+        dtype
+            && pattern.sizes.len() == tensor.shape.len()
+            && pattern.sizes.iter().zip(&tensor.shape).all(|(dim, size)| {
+                dim.evaluate(bindings).is_none_or(|expected| usize::try_from(expected) == Ok(*size))
+            })
+    };
+    let exact: Vec<&Pattern> = patterns.iter().filter(|pattern| fits(pattern, true)).collect();
+    if !exact.is_empty() {
+        return exact;
+    }
+    patterns.iter().filter(|pattern| fits(pattern, false)).collect()
+}
+
+/// Whether a tensor can be given where another dtype is declared: nothing that
+/// the numbers say may be lost.
+fn converts(from: DType, to: DType) -> bool {
+    use DType as D;
+    match to {
+        D::I64 => matches!(from, D::I64 | D::I32 | D::U8 | D::Bool),
+        D::F32 => true,
+        _ => from == to,
+    }
+}
+
+fn bind(pattern: &Pattern, tensor: &GivenTensor, bindings: &mut Bindings) {
+    for (dim, size) in pattern.sizes.iter().zip(&tensor.shape) {
+        if let (Some(symbol), Ok(size)) = (dim.as_symbol(), i64::try_from(*size)) {
+            bindings.entry(symbol.clone()).or_insert(size);
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! What can be said of a body without evaluating it, in every branch: unknown
+//! and duplicate names, submodules never used, modules that contain themselves.
+
+use super::{Resolver, call::QUESTIONS, names::with_near_miss};
+use crate::{
+    codes,
+    diagnostic::Diagnostic,
+    ops::Op,
+    syntax::ast::{self, DeclarationKind, Expr, ExprKind, Statement},
+    types::DType,
+};
+use std::collections::{BTreeSet, HashMap};
+
+impl<'a> Resolver<'a> {
+    /// Checks every body, and that no module or function contains itself; false
+    /// where one does, so that it can't be unfolded.
+    pub(super) fn lint(&mut self) -> bool {
+        let functions: Vec<&'a ast::Function> =
+            sorted(self.globals.functions.values().copied(), |f| f.name.span);
+        let modules: Vec<&'a ast::Module> = sorted(self.globals.modules.values().copied(), |m| m.name.span);
+        for function in functions {
+            let names = function.ports.iter().map(|port| &port.name);
+            self.lint_body(&function.body, names.collect());
+        }
+        for module in modules {
+            let ports = module.ports.iter().map(|port| &port.name);
+            let settings = module.settings.iter().map(|setting| &setting.name);
+            self.lint_body(&module.body, ports.chain(settings).collect());
+        }
+        let models: Vec<&'a ast::Model> = self.globals.models.clone();
+        for model in models {
+            self.lint_body(&model.body, model.inputs.iter().map(|input| &input.name).collect());
+        }
+        let before = self.problems.len();
+        self.lint_cycles();
+        self.problems.len() == before
+    }
+
+    fn lint_body(&mut self, body: &'a ast::Body, outer: Vec<&'a ast::Name>) {
+        let mut seen: HashMap<&'a str, &'a ast::Name> = HashMap::new();
+        for name in outer {
+            if let Some(first) = seen.insert(&name.value, name) {
+                self.duplicate(name, first);
+            }
+        }
+        let mut names: BTreeSet<&str> = names_of(body);
+        names.extend(seen.keys());
+        self.lint_declarations(body, &mut seen);
+        let mut used: BTreeSet<String> = BTreeSet::new();
+        let mut unknown = Vec::new();
+        visit_body(body, &mut |expr, called| match &expr.kind {
+            ExprKind::Name(name) => {
+                used.insert(name.clone());
+                if !names.contains(name.as_str()) {
+                    unknown.push((ast::Name { value: name.clone(), span: expr.span }, called));
+                }
+            }
+            ExprKind::Member(_, member) => {
+                used.insert(member.value.clone());
+            }
+            _ => {}
+        });
+        for (name, called) in unknown {
+            self.lint_name(&name, called, &names);
+        }
+        for declaration in super::place::declarations(body) {
+            if !used.contains(&declaration.name.value) {
+                let what = match &declaration.kind {
+                    DeclarationKind::Parameter(_) => "parameter",
+                    DeclarationKind::Placement(_) => "submodule",
+                };
+                self.report(
+                    Diagnostic::error(
+                        codes::UNUSED,
+                        declaration.name.span,
+                        format!("the {what} `{}` is never used", declaration.name.value),
+                    )
+                    .mark("declared, but never called or read")
+                    .help("use it or remove it: a checkpoint's tensor would be loaded for nothing"),
+                );
+            }
+        }
+    }
+
+    fn lint_declarations(&mut self, body: &'a ast::Body, seen: &mut HashMap<&'a str, &'a ast::Name>) {
+        let mut here: HashMap<&'a str, &'a ast::Name> = HashMap::new();
+        for statement in &body.statements {
+            match statement {
+                Statement::Declaration(declaration) => {
+                    let name = &declaration.name;
+                    let first =
+                        here.insert(&name.value, name).or_else(|| seen.get(name.value.as_str()).copied());
+                    if let Some(first) = first {
+                        self.duplicate(name, first);
+                    }
+                    if let DeclarationKind::Placement(placement) = &declaration.kind {
+                        self.lint_module_name(&placement.module);
+                    }
+                }
+                Statement::If(branch) => {
+                    for body in std::iter::once(&branch.then).chain(&branch.otherwise) {
+                        let mut inner = seen.clone();
+                        inner.extend(&here);
+                        self.lint_declarations(body, &mut inner);
+                    }
+                }
+                Statement::For(repeat) => {
+                    let mut inner = seen.clone();
+                    inner.extend(&here);
+                    self.lint_declarations(&repeat.body, &mut inner);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn duplicate(&mut self, name: &ast::Name, first: &ast::Name) {
+        self.report(
+            Diagnostic::error(
+                codes::DUPLICATE_NAME,
+                name.span,
+                format!("`{}` is declared twice", name.value),
+            )
+            .mark("declared again here")
+            .label(first.span, "first declared here")
+            .help("rename or remove one of them"),
+        );
+    }
+
+    fn lint_module_name(&mut self, name: &ast::Name) {
+        if self.globals.modules.contains_key(name.value.as_str()) {
+            return;
+        }
+        let unknown =
+            Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("there is no module `{}`", name.value))
+                .mark("not declared by `module`");
+        let known: Vec<&str> = self.globals.modules.keys().copied().collect();
+        self.report(with_near_miss(unknown, name, known));
+    }
+
+    fn lint_name(&mut self, name: &ast::Name, called: bool, local: &BTreeSet<&str>) {
+        let text = name.value.as_str();
+        let operators = || Op::ALL.iter().map(|schema| schema.name);
+        let callable = || operators().chain(self.globals.functions.keys().copied()).chain(QUESTIONS);
+        if called {
+            if callable().any(|known| known == text) {
+                return;
+            }
+            let unknown = Diagnostic::error(
+                codes::UNKNOWN_OPERATOR,
+                name.span,
+                format!("there is no operator, function or submodule `{text}`"),
+            )
+            .mark("not known here");
+            let known: Vec<&str> = callable().chain(local.iter().copied()).collect();
+            let unknown = if self.globals.modules.contains_key(text) {
+                unknown.help(format!(
+                    "`{text}` is a module: place it first, as in `name: {text}(...)`, then call `name`"
+                ))
+            } else {
+                with_near_miss(unknown, name, known)
+            };
+            self.report(unknown);
+            return;
+        }
+        let literal =
+            matches!(text, "true" | "false" | "none" | "ones" | "zeros") || DType::from_name(text).is_some();
+        if literal || self.globals.is_value(text) {
+            return;
+        }
+        let unknown =
+            Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("there is no value `{text}` here"))
+                .mark("not known here");
+        let known: Vec<&str> = local.iter().copied().chain(self.globals.value_names()).collect();
+        let unknown = if callable().any(|known| known == text) {
+            unknown.help(format!("`{text}` is called: `{text}(...)`"))
+        } else {
+            with_near_miss(unknown, name, known)
+        };
+        self.report(unknown);
+    }
+
+    /// Modules and functions that contain themselves, however far down.
+    fn lint_cycles(&mut self) {
+        let mut edges: HashMap<&'a str, Vec<(&'a str, crate::span::Span)>> = HashMap::new();
+        for (name, module) in &self.globals.modules {
+            let placed = super::place::declarations(&module.body).into_iter().filter_map(|declaration| {
+                match &declaration.kind {
+                    DeclarationKind::Placement(placement) => {
+                        Some((placement.module.value.as_str(), placement.module.span))
+                    }
+                    DeclarationKind::Parameter(_) => None,
+                }
+            });
+            edges.insert(name, placed.collect());
+        }
+        for (name, function) in &self.globals.functions {
+            let mut called = Vec::new();
+            visit_body(&function.body, &mut |expr, is_call| {
+                if let (ExprKind::Name(callee), true) = (&expr.kind, is_call) {
+                    called.push((callee.as_str(), expr.span));
+                }
+            });
+            called.retain(|(callee, _)| self.globals.functions.contains_key(callee));
+            edges.insert(name, called);
+        }
+        let mut done: BTreeSet<&str> = BTreeSet::new();
+        let mut starts: Vec<&'a str> = edges.keys().copied().collect();
+        starts.sort_unstable();
+        for start in starts {
+            if let Some(cycle) = find_cycle(start, &edges, &mut done) {
+                self.report_cycle(&cycle);
+            }
+        }
+    }
+
+    fn report_cycle(&mut self, cycle: &[(&'a str, crate::span::Span)]) {
+        let Some((first, span)) = cycle.first() else { return };
+        let route: Vec<String> = cycle.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let mut diagnostic =
+            Diagnostic::error(codes::SELF_REFERENCE, *span, format!("`{first}` contains itself"))
+                .mark(format!("leads back to `{first}`"))
+                .help("repeat a submodule with `name: Module * count`, or compute in a `for`");
+        if cycle.len() > 1 {
+            diagnostic = diagnostic.note(format!("the way is {} and again `{first}`", route.join(", ")));
+        }
+        for (name, span) in cycle.iter().skip(1).take(8) {
+            diagnostic = diagnostic.label(*span, format!("by way of `{name}`"));
+        }
+        self.report(diagnostic);
+    }
+}
+
+type Edges<'a> = HashMap<&'a str, Vec<(&'a str, crate::span::Span)>>;
+
+/// A way from `start` that comes back to one of its own stations, each with the
+/// place that leads on to it. Works on a stack of its own, so that a long chain
+/// of modules is no deep recursion.
+fn find_cycle<'a>(
+    start: &'a str,
+    edges: &Edges<'a>,
+    done: &mut BTreeSet<&'a str>,
+) -> Option<Vec<(&'a str, crate::span::Span)>> {
+    if done.contains(start) {
+        return None;
+    }
+    let mut route: Vec<(&'a str, usize)> = vec![(start, 0)];
+    let mut on_route: BTreeSet<&'a str> = BTreeSet::from([start]);
+    while let Some((name, next)) = route.last_mut() {
+        let name = *name;
+        let Some((target, _)) = edges.get(name).and_then(|list| list.get(*next)).copied() else {
+            done.insert(name);
+            on_route.remove(name);
+            route.pop();
+            continue;
+        };
+        *next += 1;
+        if on_route.contains(target) {
+            let from = route.iter().position(|(station, _)| *station == target)?;
+            let stations = route.get(from..)?;
+            let cycle = stations
+                .iter()
+                .filter_map(|(station, next)| {
+                    let (_, span) = edges.get(station)?.get(next.checked_sub(1)?)?;
+                    Some((*station, *span))
+                })
+                .collect();
+            done.extend(on_route);
+            return Some(cycle);
+        }
+        if !done.contains(target) && edges.contains_key(target) {
+            on_route.insert(target);
+            route.push((target, 0));
+        }
+    }
+    None
+}
+
+fn sorted<'a, T>(items: impl Iterator<Item = &'a T>, key: impl Fn(&T) -> crate::span::Span) -> Vec<&'a T> {
+    let mut list: Vec<&'a T> = items.collect();
+    list.sort_by_key(|item| key(item));
+    list
+}
+
+/// Every name that a body declares, those in branches and loops included.
+pub(super) fn names_of(body: &ast::Body) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    for statement in &body.statements {
+        match statement {
+            Statement::Declaration(declaration) => {
+                names.insert(declaration.name.value.as_str());
+            }
+            Statement::Let(value) => {
+                names.insert(value.name.value.as_str());
+            }
+            Statement::If(branch) => {
+                names.extend(names_of(&branch.then));
+                names.extend(branch.otherwise.iter().flat_map(names_of));
+            }
+            Statement::For(repeat) => {
+                names.insert(repeat.name.value.as_str());
+                names.extend(names_of(&repeat.body));
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+/// Calls `visit` with every expression of a body, and whether it is called.
+pub(super) fn visit_body<'a>(body: &'a ast::Body, visit: &mut impl FnMut(&'a Expr, bool)) {
+    for statement in &body.statements {
+        match statement {
+            Statement::Declaration(declaration) => match &declaration.kind {
+                DeclarationKind::Parameter(ty) => {
+                    for size in &ty.shape {
+                        if let ast::Size::Expr(expr) = size {
+                            visit_expr(expr, false, visit);
+                        }
+                    }
+                }
+                DeclarationKind::Placement(placement) => {
+                    for argument in placement.settings.iter().chain(&placement.with).flatten() {
+                        visit_expr(&argument.value, false, visit);
+                    }
+                    if let Some(repeat) = &placement.repeat {
+                        visit_expr(repeat, false, visit);
+                    }
+                }
+            },
+            Statement::Let(value) | Statement::Set(value) => visit_expr(&value.value, false, visit),
+            Statement::Return(value) => visit_expr(&value.value, false, visit),
+            Statement::Require(require) => visit_expr(&require.condition, false, visit),
+            Statement::If(branch) => {
+                visit_expr(&branch.condition, false, visit);
+                visit_body(&branch.then, visit);
+                if let Some(otherwise) = &branch.otherwise {
+                    visit_body(otherwise, visit);
+                }
+            }
+            Statement::For(repeat) => {
+                visit_expr(&repeat.from, false, visit);
+                visit_expr(&repeat.to, false, visit);
+                visit_body(&repeat.body, visit);
+            }
+            // An answer names outputs, which are no values of the body.
+            Statement::Answer(_) => {}
+        }
+    }
+}
+
+fn visit_expr<'a>(expr: &'a Expr, called: bool, visit: &mut impl FnMut(&'a Expr, bool)) {
+    visit(expr, called);
+    match &expr.kind {
+        ExprKind::Int(_) | ExprKind::Float(..) | ExprKind::Str(_) | ExprKind::Name(_) => {}
+        ExprKind::List(items) => items.iter().for_each(|item| visit_expr(item, false, visit)),
+        ExprKind::Record(fields) => fields.iter().for_each(|(_, value)| visit_expr(value, false, visit)),
+        ExprKind::Group(inner) | ExprKind::Unary(_, inner) | ExprKind::Member(inner, _) => {
+            visit_expr(inner, false, visit)
+        }
+        ExprKind::Call(callee, arguments) => {
+            visit_expr(callee, true, visit);
+            arguments.iter().for_each(|argument| visit_expr(&argument.value, false, visit));
+        }
+        ExprKind::Index(list, index) => {
+            visit_expr(list, false, visit);
+            visit_expr(index, false, visit);
+        }
+        ExprKind::Binary(left, _, right) => {
+            visit_expr(left, false, visit);
+            visit_expr(right, false, visit);
+        }
+        ExprKind::If(condition, then, otherwise) => {
+            visit_expr(condition, false, visit);
+            visit_expr(then, false, visit);
+            visit_expr(otherwise, false, visit);
+        }
+    }
+}
+
+/// Calls `visit` with every name in an expression.
+pub(super) fn visit_names(expr: &Expr, visit: &mut impl FnMut(&str)) {
+    visit_expr(expr, false, &mut |expr, called| {
+        if let (ExprKind::Name(name), false) = (&expr.kind, called) {
+            visit(name);
+        }
+    });
+}

@@ -1,0 +1,126 @@
+//! What each file declares, and who a name refers to.
+
+use crate::{
+    codes,
+    diagnostic::{Diagnostic, Diagnostics},
+    names::nearest,
+    syntax::ast::{self, ItemKind},
+};
+use std::collections::HashMap;
+
+/// Every declaration in scope, whatever file it is in.
+#[derive(Default)]
+pub(super) struct Globals<'a> {
+    pub dims: Vec<&'a ast::DimBinding>,
+    pub configs: Vec<&'a ast::ConfigField>,
+    pub requires: Vec<&'a ast::Require>,
+    pub quantizes: Vec<&'a ast::Quantize>,
+    pub models: Vec<&'a ast::Model>,
+    pub consts: HashMap<&'a str, &'a ast::Let>,
+    pub types: HashMap<&'a str, &'a ast::TypeAlias>,
+    pub records: HashMap<&'a str, &'a ast::Record>,
+    pub functions: HashMap<&'a str, &'a ast::Function>,
+    pub modules: HashMap<&'a str, &'a ast::Module>,
+    /// Every declared name and where, for duplicates and near misses.
+    names: HashMap<&'a str, &'a ast::Name>,
+}
+
+impl<'a> Globals<'a> {
+    /// Gathers the declarations of all files, reporting names given twice.
+    pub fn collect(files: &'a [ast::SpecFile], problems: &mut Diagnostics) -> Globals<'a> {
+        let mut globals = Globals::default();
+        for item in files.iter().flat_map(|file| &file.items) {
+            globals.declare(item, problems);
+        }
+        globals
+    }
+
+    fn declare(&mut self, item: &'a ast::Item, problems: &mut Diagnostics) {
+        match &item.kind {
+            ItemKind::Use(_) => {}
+            ItemKind::Dim(bindings) => {
+                for binding in bindings {
+                    self.name(&binding.name, problems);
+                    self.dims.push(binding);
+                }
+            }
+            ItemKind::Config(field) => {
+                self.name(&field.name, problems);
+                self.configs.push(field);
+            }
+            ItemKind::Const(value) => {
+                self.name(&value.name, problems);
+                self.consts.insert(&value.name.value, value);
+            }
+            ItemKind::Type(alias) => {
+                self.name(&alias.name, problems);
+                self.types.insert(&alias.name.value, alias);
+            }
+            ItemKind::Record(record) => {
+                self.name(&record.name, problems);
+                self.records.insert(&record.name.value, record);
+            }
+            ItemKind::Require(require) => self.requires.push(require),
+            ItemKind::Fn(function) => {
+                self.name(&function.name, problems);
+                self.functions.insert(&function.name.value, function);
+            }
+            ItemKind::Module(module) => {
+                self.name(&module.name, problems);
+                self.modules.insert(&module.name.value, module);
+            }
+            ItemKind::Model(model) => self.models.push(model),
+            ItemKind::Quantize(quantize) => self.quantizes.push(quantize),
+        }
+    }
+
+    fn name(&mut self, name: &'a ast::Name, problems: &mut Diagnostics) {
+        if let Some(first) = self.names.insert(&name.value, name) {
+            problems.push(
+                Diagnostic::error(
+                    codes::DUPLICATE_NAME,
+                    name.span,
+                    format!("`{}` is declared twice", name.value),
+                )
+                .mark("declared again here")
+                .label(first.span, "first declared here")
+                .help("rename or remove one of them"),
+            );
+        }
+    }
+
+    pub fn config(&self, name: &str) -> Option<&'a ast::ConfigField> {
+        self.configs.iter().find(|field| field.name.value == name).copied()
+    }
+
+    pub fn dim(&self, name: &str) -> Option<&'a ast::DimBinding> {
+        self.dims.iter().find(|binding| binding.name.value == name).copied()
+    }
+
+    /// A name that stands for a value known when compiling.
+    pub fn is_value(&self, name: &str) -> bool {
+        self.config(name).is_some() || self.dim(name).is_some() || self.consts.contains_key(name)
+    }
+
+    pub fn value_names(&self) -> impl Iterator<Item = &'a str> {
+        let configs = self.configs.iter().map(|field| field.name.value.as_str());
+        let dims = self.dims.iter().map(|binding| binding.name.value.as_str());
+        configs.chain(dims).chain(self.consts.keys().copied())
+    }
+
+    pub fn type_names(&self) -> impl Iterator<Item = &'a str> {
+        self.types.keys().chain(self.records.keys()).copied()
+    }
+}
+
+/// Adds the near miss to a diagnostic about an unknown name.
+pub(super) fn with_near_miss<'n>(
+    diagnostic: Diagnostic,
+    name: &ast::Name,
+    candidates: impl IntoIterator<Item = &'n str>,
+) -> Diagnostic {
+    match nearest(&name.value, candidates) {
+        Some(near) => diagnostic.suggest(name.span, near, format!("there is `{near}`")),
+        None => diagnostic,
+    }
+}

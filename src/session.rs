@@ -1,0 +1,213 @@
+//! A spec and a checkpoint, ready to be called in any way the spec allows.
+//!
+//! Each way of calling a model (which inputs, of which ranks, which outputs) has
+//! a graph of its own, compiled at its first call. Weights are read once and
+//! shared by all of them.
+
+use crate::{
+    answer::Answer,
+    backends::candle::Executor,
+    checkpoint::{Checkpoint, Note, Wanted},
+    compile::{Checked, Given, GivenTensor, Options, Program, compile},
+    config::Config,
+    diagnostic::Diagnostics,
+    failure::Failure,
+    graph::{Graph, NodeKind},
+    ops::{candle_dtype, spec_dtype},
+    passes::recast,
+    types::DType,
+};
+use candle_core::{Device, Tensor};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What a session computes with.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// Where.
+    pub device: Device,
+    /// The element type in place of `f32`.
+    pub dtype: DType,
+    /// With quantizers; without, everything is computed in float.
+    pub quantize: bool,
+}
+
+/// A spec and a checkpoint, ready to be called.
+pub struct Session {
+    program: Program,
+    checkpoint: Checkpoint,
+    engine: Engine,
+    /// Tensors of the checkpoint read so far, by state-dict path.
+    weights: HashMap<String, Tensor>,
+    executors: HashMap<Signature, Executor>,
+    notes: Vec<Note>,
+}
+
+/// One way of calling a model: outputs wanted, and of each input its element
+/// type and its sizes, renumbered so that only their being equal matters.
+type Signature = (BTreeSet<String>, Vec<(String, DType, Vec<usize>)>);
+
+impl Session {
+    /// Pairs a program with the weights and settings of a checkpoint.
+    pub fn new(program: Program, checkpoint: Checkpoint, engine: Engine) -> Session {
+        Session {
+            program,
+            checkpoint,
+            engine,
+            weights: HashMap::new(),
+            executors: HashMap::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// The spec.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.checkpoint.config
+    }
+
+    /// The folder that holds the checkpoint's files.
+    pub fn folder(&self) -> &std::path::Path {
+        self.checkpoint.folder()
+    }
+
+    /// What there is to know of the checkpoint that is no fault, each once.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// How the outputs are read, from the model called with its required inputs.
+    pub fn answers(&self) -> Result<Vec<Answer>, Failure> {
+        Ok(self.compile(Given::Default, BTreeSet::new())?.answers.clone())
+    }
+
+    /// Reads the weights that the usual call needs, so that the first real one
+    /// does not wait for them and mistakes show before any data is read.
+    ///
+    /// # Errors
+    /// The spec does not fit the config, or the checkpoint does not fit the spec.
+    pub fn prepare(&mut self) -> Result<(), Failure> {
+        let graph = self.compile(Given::Default, BTreeSet::new())?;
+        self.load(&graph)
+    }
+
+    /// Computes the outputs of one call: those always made, and those asked for.
+    ///
+    /// # Errors
+    /// The inputs do not fit the model or each other, a requested output is not
+    /// made, the checkpoint does not fit the spec, or the device fails.
+    pub fn call(
+        &mut self,
+        inputs: &BTreeMap<String, Tensor>,
+        request: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Tensor>, Failure> {
+        let signature = (request.clone(), renumbered(inputs)?);
+        if !self.executors.contains_key(&signature) {
+            let mut given = BTreeMap::new();
+            for (name, tensor) in inputs {
+                given.insert(
+                    name.clone(),
+                    GivenTensor { dtype: element(name, tensor)?, shape: tensor.dims().to_vec() },
+                );
+            }
+            let graph = self.compile(Given::Exactly(given), request.clone())?;
+            self.load(&graph)?;
+            let graph = recast(Graph::clone(&graph), self.engine.dtype);
+            let executor = Executor::new(graph, self.weights.clone(), &self.engine.device)?;
+            self.executors.insert(signature.clone(), executor);
+        }
+        match self.executors.get(&signature) {
+            Some(executor) => executor.run(inputs),
+            None => Err(Failure::outside("the model could not be prepared")),
+        }
+    }
+
+    fn compile(&self, inputs: Given, outputs: BTreeSet<String>) -> Result<Checked, Failure> {
+        let options = Options { config: self.checkpoint.config.clone(), inputs, outputs };
+        let (graph, problems) = compile(&self.program, &options, self.engine.quantize);
+        graph.ok_or(Failure::Diagnostics(problems))
+    }
+
+    /// Reads the weights of a graph that no earlier one had.
+    fn load(&mut self, graph: &Graph) -> Result<(), Failure> {
+        let mut wanted = Vec::new();
+        for node in &graph.nodes {
+            let NodeKind::Parameter(parameter) = &node.kind else { continue };
+            if self.weights.contains_key(&parameter.path) {
+                continue;
+            }
+            let sizes =
+                node.ty.shape.iter().map(|dim| dim.as_known().and_then(|size| usize::try_from(size).ok()));
+            wanted.push(Wanted {
+                path: parameter.path.clone(),
+                shape: sizes.collect::<Option<_>>().unwrap_or_default(),
+                tied: parameter.tied.clone(),
+                span: Some(node.span),
+                optional: false,
+            });
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let dtype = candle_dtype(self.engine.dtype);
+        let (loaded, notes) = self.checkpoint.load(&wanted, &self.engine.device, dtype)?;
+        // Notes speak of the tensors of one load alone; the first has the most.
+        if self.weights.is_empty() {
+            self.notes = notes;
+        }
+        self.weights.extend(loaded);
+        Ok(())
+    }
+
+    /// Problems that only warn, of the usual call.
+    pub fn warnings(&self) -> Diagnostics {
+        let options = Options { config: self.checkpoint.config.clone(), ..Options::default() };
+        compile(&self.program, &options, self.engine.quantize).1
+    }
+}
+
+impl crate::tasks::Runner for Session {
+    fn run(
+        &mut self,
+        inputs: &BTreeMap<String, Tensor>,
+        request: &[&str],
+    ) -> Result<BTreeMap<String, Tensor>, Failure> {
+        let (known, outputs) = self.program.interface();
+        let own =
+            |name: &str| known.iter().any(|input| name == input || name.starts_with(&format!("{input}.")));
+        let inputs =
+            inputs.iter().filter(|(name, _)| own(name)).map(|(name, tensor)| (name.clone(), tensor.clone()));
+        let request = request.iter().filter(|name| outputs.contains(**name)).map(|name| (*name).to_owned());
+        self.call(&inputs.collect(), &request.collect())
+    }
+}
+
+/// The element type of a given tensor, as specs name it.
+fn element(name: &str, tensor: &Tensor) -> Result<DType, Failure> {
+    spec_dtype(tensor.dtype()).ok_or_else(|| {
+        Failure::input(format!("the input `{name}` holds {:?}, which no model takes", tensor.dtype()))
+            .help("store ids and masks as i64, and everything else as f32")
+    })
+}
+
+/// Names, element types, and sizes by the order in which they first come; 1
+/// stays 1, because a type may say it.
+fn renumbered(inputs: &BTreeMap<String, Tensor>) -> Result<Vec<(String, DType, Vec<usize>)>, Failure> {
+    let mut seen = vec![0, 1];
+    let mut list = Vec::new();
+    for (name, tensor) in inputs {
+        let mut sizes = Vec::new();
+        for size in tensor.dims() {
+            let number = seen.iter().position(|known| known == size).unwrap_or_else(|| {
+                seen.push(*size);
+                seen.len() - 1
+            });
+            sizes.push(number);
+        }
+        list.push((name.clone(), element(name, tensor)?, sizes));
+    }
+    Ok(list)
+}

@@ -1,0 +1,197 @@
+//! Text records, streamed from the command line or from a file.
+//!
+//! Memory does not grow with the file. A record that cannot be read is an error of its own, with its line
+//! number, and the ones after it are read all the same.
+
+mod columns;
+mod lines;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use columns::Columns;
+
+use crate::failure::Failure;
+use lines::Lines;
+use serde_json::{Map, Value};
+use std::{borrow::Cow, fmt, fs::File, io::Read, path::Path, sync::Arc};
+
+/// One thing to ask a model about.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    /// The line it begins on, or which of the `--text`s it is, from 1.
+    pub line: u64,
+    /// The text, or the first of two.
+    pub text: Text,
+    /// The second text: a hypothesis, a context.
+    pub pair: Option<String>,
+    /// Endings to choose from.
+    pub choices: Vec<String>,
+    /// The other fields, such as `id`; answers carry them along.
+    pub fields: Map<String, Value>,
+}
+
+/// A text as it is, or already cut into words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// As it is.
+    Plain(String),
+    /// Words; as one text they are joined by single spaces.
+    Words(Vec<String>),
+}
+
+impl Text {
+    /// The whole text.
+    pub fn joined(&self) -> Cow<'_, str> {
+        match self {
+            Text::Plain(text) => Cow::Borrowed(text),
+            Text::Words(words) => Cow::Owned(words.join(" ")),
+        }
+    }
+}
+
+impl Default for Text {
+    fn default() -> Text {
+        Text::Plain(String::new())
+    }
+}
+
+/// Why there is no answer to a record.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// The record's line.
+    pub line: u64,
+    /// Why. Records that were run together may share it.
+    pub failure: Arc<Failure>,
+}
+
+impl Problem {
+    pub(crate) fn new(line: u64, failure: impl Into<Arc<Failure>>) -> Problem {
+        Problem { line, failure: failure.into() }
+    }
+
+    /// The failure alone.
+    pub(crate) fn into_failure(self) -> Failure {
+        let line = self.line;
+        match Arc::try_unwrap(self.failure) {
+            Ok(failure) => failure,
+            Err(shared) => Failure::outside(format!("line {line}: {shared}")),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.failure)
+    }
+}
+
+/// How a file holds records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Jsonl,
+    /// Comma-separated values with a header, quoted as in RFC 4180.
+    Csv,
+    /// Tab-separated values with a header; quotes mean nothing.
+    Tsv,
+    /// One text a line.
+    Txt,
+}
+
+impl Format {
+    /// Every format with its name, which is also its usual extension.
+    pub const ALL: [(Format, &'static str); 4] =
+        [(Format::Jsonl, "jsonl"), (Format::Csv, "csv"), (Format::Tsv, "tsv"), (Format::Txt, "txt")];
+
+    /// The format with this name.
+    pub fn from_name(name: &str) -> Option<Format> {
+        Self::ALL.into_iter().find(|(_, known)| name.eq_ignore_ascii_case(known)).map(|(format, _)| format)
+    }
+
+    fn from_path(path: &Path) -> Result<Format, Failure> {
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let name = if extension.eq_ignore_ascii_case("ndjson") { "jsonl" } else { extension };
+        Self::from_name(name).ok_or_else(|| {
+            Failure::usage(format!("`{}` does not say by its name what format it has", path.display()))
+                .help("say it with --format jsonl, csv, tsv or txt")
+        })
+    }
+}
+
+/// Records one after another.
+pub struct Records {
+    items: Box<dyn Iterator<Item = Result<Record, Problem>>>,
+}
+
+impl Records {
+    /// Records of texts at hand. There are as many pairs as texts, or none; the choices belong to every text.
+    pub fn texts(texts: Vec<String>, pairs: Vec<String>, choices: Vec<String>) -> Result<Records, Failure> {
+        if !pairs.is_empty() && pairs.len() != texts.len() {
+            let text = format!("{} texts and {} second texts do not pair up", texts.len(), pairs.len());
+            return Err(Failure::usage(text).help("give --text-pair once for every --text"));
+        }
+        let mut pairs = pairs.into_iter();
+        let records = (1..).zip(texts).map(move |(line, text)| {
+            let (text, pair, choices) = (Text::Plain(text), pairs.next(), choices.clone());
+            Ok(Record { line, text, pair, choices, fields: Map::new() })
+        });
+        Ok(Records { items: Box::new(records) })
+    }
+
+    /// Records of a file, or of the standard input where the path is `-`. The format is the one given, or the
+    /// one that the file's extension names.
+    pub fn open(path: &Path, format: Option<Format>, columns: Columns) -> Result<Records, Failure> {
+        if path.as_os_str() == "-" {
+            return Self::read(Box::new(std::io::stdin()), "the standard input", format, columns);
+        }
+        let format = match format {
+            Some(format) => format,
+            None => Format::from_path(path)?,
+        };
+        let name = path.display().to_string();
+        let cannot = |error| Failure::outside(format!("cannot open `{name}`: {error}"));
+        let file = File::open(path).map_err(cannot)?;
+        Self::read(Box::new(file), &name, Some(format), columns)
+    }
+
+    /// Records of a stream, called `name` in messages. Without a format it is `jsonl` where the first line
+    /// that is not blank begins with `{`, and `txt` otherwise. `Err` where there is no record in it at all.
+    pub fn read(
+        reader: Box<dyn Read>,
+        name: &str,
+        format: Option<Format>,
+        columns: Columns,
+    ) -> Result<Records, Failure> {
+        let mut lines = Lines::new(reader);
+        let Some(first) = lines.peek() else {
+            return Err(Failure::input(format!("`{name}` is empty")));
+        };
+        let braced = matches!(first, Ok((_, text)) if text.trim_start().starts_with('{'));
+        let format = format.unwrap_or(if braced { Format::Jsonl } else { Format::Txt });
+        let columns = if format == Format::Txt { Columns::default() } else { columns };
+        let rows = rows::rows(lines, format, &columns, name)?;
+        let mut items = rows.map(move |row| {
+            let (line, fields) = row?;
+            columns.record(line, fields).map_err(|failure| Problem::new(line, failure))
+        });
+        let Some(first) = items.next() else {
+            return Err(Failure::input(format!("`{name}` has a header and no records")));
+        };
+        Ok(Records { items: Box::new(std::iter::once(first).chain(items)) })
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<Record, Problem>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.items.next()
+    }
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records").finish_non_exhaustive()
+    }
+}

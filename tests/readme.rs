@@ -1,0 +1,77 @@
+//! README.md tells the truth: its commands parse, its files exist, its table of
+//! specs is complete.
+
+use clap::Parser;
+use qdqc::cli::args::Arguments;
+use std::{fs, path::Path};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn readme() -> String {
+    fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap()
+}
+
+/// The lines of code blocks that call qdqc, as words after its name.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let blocks = text.split("```").skip(1).step_by(2);
+    let lines =
+        blocks.flat_map(|block| block.lines().skip(1)).map(|line| line.trim_start_matches("$ ").trim());
+    let calls = lines.filter_map(|line| {
+        let call = line.strip_prefix("cargo run --release -- ").or_else(|| line.strip_prefix("qdqc "))?;
+        Some(words(call))
+    });
+    calls.collect()
+}
+
+/// Splits as a shell does, as far as README needs: double quotes, no escapes, up to a `|`, `>` or `#`.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (index, part) in line.split('"').enumerate() {
+        if index % 2 == 1 {
+            words.push(part.to_owned());
+            continue;
+        }
+        for word in part.split_whitespace() {
+            if ["|", ">", "#"].contains(&word) {
+                return words;
+            }
+            words.push(word.to_owned());
+        }
+    }
+    words
+}
+
+#[test]
+fn every_command_parses() {
+    let commands = commands(&readme());
+    assert!(commands.len() >= 5, "{commands:?}");
+    for words in commands {
+        let line = words.join(" ");
+        let arguments = std::iter::once("qdqc".to_owned()).chain(words);
+        if let Err(message) = Arguments::try_parse_from(arguments) {
+            panic!("`qdqc {line}` in README.md:\n{message}");
+        }
+    }
+}
+
+#[test]
+fn every_file_exists() {
+    let text = readme();
+    let linked = text.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0));
+    let quoted = text.split('`').skip(1).step_by(2).filter(|code| code.contains('/') && !code.contains(' '));
+    let named: Vec<&str> = linked.chain(quoted).filter(|name| !name.contains("://")).collect();
+    assert!(named.len() >= 3, "{named:?}");
+    for name in named {
+        let path = name.split('#').next().unwrap_or_default();
+        assert!(Path::new(ROOT).join(path).exists(), "README.md names `{name}`, which is not there");
+    }
+}
+
+#[test]
+fn the_table_of_specs_is_complete() {
+    let text = readme();
+    for spec in qdqc::specs::ALL.iter().filter(|spec| spec.is_model()) {
+        let row = format!("| `{}` |", spec.name);
+        assert!(text.contains(&row), "README.md has no row `{row}`");
+    }
+}

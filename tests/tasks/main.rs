@@ -1,0 +1,12 @@
+//! Text to answers, with a model that gives the outputs that each test sets.
+
+#[cfg(test)]
+mod continuation;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod readings;
+#[cfg(test)]
+mod run;
+#[cfg(test)]
+mod span;
