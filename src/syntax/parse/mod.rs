@@ -172,3 +172,6 @@ impl<'i> Parts<'i> {
         self.pairs.filter(move |pair| pair.as_rule() == rule)
     }
 }
+
+#[cfg(test)]
+mod tests;

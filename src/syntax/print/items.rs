@@ -20,10 +20,10 @@ impl Weave<'_> {
                 self.word("use");
                 self.string(&path.value);
             }
-            ItemKind::Dim(bindings) => self.group(|weave| {
-                weave.word("dim");
-                weave.indented(|weave| weave.comma_separated(bindings, Weave::dim_binding));
-            }),
+            ItemKind::Dim(bindings) => {
+                self.word("dim");
+                self.indented(|weave| weave.comma_separated(bindings, Weave::dim_binding));
+            }
             ItemKind::Config(field) => self.config_field(field),
             ItemKind::Const(statement) => self.let_statement("let", statement),
             ItemKind::Type(alias) => {
@@ -94,7 +94,7 @@ impl Weave<'_> {
                     }
                     weave.field(field);
                 }
-                weave.skip(",");
+                weave.skip(&[","]);
                 weave.closing_comments();
             });
             weave.soft(" ");
@@ -113,8 +113,7 @@ impl Weave<'_> {
         self.word("module");
         self.token(&module.name.value);
         if module.settings.is_empty() {
-            self.skip("(");
-            self.skip(")");
+            self.skip(&["(", ")"]);
         } else {
             self.list(["(", ")"], &module.settings, Weave::setting);
         }

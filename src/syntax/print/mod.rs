@@ -90,7 +90,7 @@ impl Weave<'_> {
                     }
                     element(weave, each);
                 }
-                if weave.is_next(",") {
+                if weave.is_next(&[","]) {
                     weave.force();
                 }
                 weave.comma_if_broken();
@@ -127,14 +127,16 @@ impl Weave<'_> {
         });
     }
 
-    /// Phrases joined by commas.
+    /// Phrases joined by commas, without brackets.
     fn comma_separated<T>(&mut self, phrases: &[T], mut phrase: impl FnMut(&mut Self, &T)) {
-        for (at, each) in phrases.iter().enumerate() {
-            if at > 0 {
-                self.comma();
-                self.soft(" ");
+        self.group(|weave| {
+            for (at, each) in phrases.iter().enumerate() {
+                if at > 0 {
+                    weave.comma();
+                    weave.soft(" ");
+                }
+                phrase(weave, each);
             }
-            phrase(self, each);
-        }
+        });
     }
 }

@@ -79,7 +79,7 @@ impl<'t> Weave<'t> {
 
     /// Breaks the group.
     pub fn force(&mut self) {
-        self.pieces.push(Piece::Break);
+        self.push_before_trailing(Piece::Break);
     }
 
     /// All on one line, or broken.
@@ -119,7 +119,7 @@ impl<'t> Weave<'t> {
 
     fn add_comma(&mut self, comma: Piece) {
         self.push_before_trailing(comma);
-        self.skip(",");
+        self.skip(&[","]);
     }
 
     fn push_before_trailing(&mut self, piece: Piece) {
@@ -127,18 +127,20 @@ impl<'t> Weave<'t> {
         self.pieces.insert(self.pieces.len() - trailing, piece);
     }
 
-    /// Leaves out this token of the source if it comes next.
-    pub fn skip(&mut self, text: &'static str) {
-        if self.is_next(text) {
-            self.owed.push(text);
-            self.settle();
+    /// Leaves out these tokens of the source if they come next.
+    pub fn skip(&mut self, texts: &[&'static str]) {
+        if self.is_next(texts) {
+            self.owed.extend(texts);
+            if self.settle() {
+                self.trailing_comment();
+            }
         }
     }
 
-    /// The source's next token, comments aside, is this.
-    pub fn is_next(&self, text: &str) -> bool {
-        let next = self.source.clone().find(|token| token.kind != TokenKind::Comment);
-        next.is_some_and(|token| token.text == text)
+    /// The source's next tokens, comments aside, are these.
+    pub fn is_next(&self, texts: &[&str]) -> bool {
+        let mut next = self.source.clone().filter(|token| token.kind != TokenKind::Comment);
+        texts.iter().all(|text| next.next().is_some_and(|token| token.text == *text))
     }
 
     /// The source's next token or comment stands on another line.
@@ -171,12 +173,12 @@ impl<'t> Weave<'t> {
             };
             self.pieces.push(Piece::Text(comment.text.trim_end().to_string()));
             self.previous = Some(comment);
+            self.settle();
             if within {
                 self.pieces.push(Piece::Continue);
             } else {
                 self.hard();
             }
-            self.settle();
         }
     }
 
@@ -200,15 +202,16 @@ impl<'t> Weave<'t> {
         self.pieces.iter().rev().find(|piece| !hidden(piece))
     }
 
-    /// Passes over the owed tokens that come next.
-    fn settle(&mut self) {
+    /// Passes over the owed tokens that come next. Says whether there were any.
+    fn settle(&mut self) -> bool {
+        let before = self.owed.len();
         while let Some(owed) = self.owed.first()
             && let Some(token) = self.source.next_if(|token| token.text == *owed)
         {
             self.previous = Some(token);
             self.owed.remove(0);
-            self.trailing_comment();
         }
+        self.owed.len() < before
     }
 
     /// Passes over the next token.
