@@ -7,16 +7,20 @@ use crate::types::{DType, Dim, Shape, TensorType};
 /// backwards; two sizes fit if they are equal or one of them is 1, and a
 /// missing axis counts as 1. Symbolic sizes are equal only if they are the same.
 pub(super) fn broadcast(left: &[Dim], right: &[Dim]) -> Option<Vec<Dim>> {
-    let one = Dim::known(1);
+    broadcast_sizes(left, right, &Dim::known(1))
+}
+
+/// The same of sizes of any kind, of which `one` is 1.
+pub(super) fn broadcast_sizes<T: Clone + PartialEq>(left: &[T], right: &[T], one: &T) -> Option<Vec<T>> {
     let rank = left.len().max(right.len());
-    let size = |shape: &[Dim], axis: usize| match (axis + shape.len()).checked_sub(rank) {
+    let size = |shape: &[T], axis: usize| match (axis + shape.len()).checked_sub(rank) {
         Some(axis) => shape.get(axis).cloned(),
         None => Some(one.clone()),
     };
     (0..rank)
         .map(|axis| match (size(left, axis)?, size(right, axis)?) {
-            (left, right) if left == right || right == one => Some(left),
-            (left, right) if left == one => Some(right),
+            (left, right) if left == right || right == *one => Some(left),
+            (left, right) if left == *one => Some(right),
             _ => None,
         })
         .collect()

@@ -1,7 +1,7 @@
 //! `gelu`.
 
 use super::{
-    Mismatch, Operator,
+    Mismatch, Operator, kernels,
     operands::{operands, pointwise},
 };
 use crate::types::{Bindings, TensorType};
@@ -19,6 +19,6 @@ impl Operator for Gelu {
 
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [x] = operands(given)?;
-        x.gelu_erf()
+        if kernels::fits(x) { kernels::gelu(x) } else { x.gelu_erf() }
     }
 }

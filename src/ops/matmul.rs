@@ -3,6 +3,7 @@
 use super::{
     Mismatch, Operator,
     broadcast::broadcast,
+    kernels,
     operands::{floats, operands},
 };
 use crate::types::{Bindings, Dim, Shape, TensorType};
@@ -61,6 +62,9 @@ fn matrix<'a>(operand: &str, ty: &'a TensorType) -> Result<(&'a [Dim], &'a Dim, 
 
 /// The product; one matrix on the right serves all on the left in one go.
 fn multiply(lhs: &Tensor, rhs: &Tensor) -> candle_core::Result<Tensor> {
+    if kernels::can_multiply(lhs, rhs) {
+        return kernels::matmul(lhs, rhs, None);
+    }
     if rhs.rank() == 2 && lhs.rank() > 2 {
         let (leading, columns) = lhs.dims().split_at(lhs.rank() - 1);
         let shape: Vec<usize> = leading.iter().copied().chain([rhs.dim(1)?]).collect();

@@ -8,6 +8,7 @@
 
 mod attribute;
 mod broadcast;
+pub(crate) mod kernels;
 mod manual;
 mod operands;
 #[cfg(test)]

@@ -33,12 +33,14 @@ pub(super) fn bind(
             Some(tensor) => {
                 accept(&input.name, node, tensor, device).inspect(|_| sizes.add(&input.name, node, tensor))
             }
-            None => Err(Diagnostic::error(codes::CALL, node.span, format!("`{}` is not given", input.name))
-                .help(format!("give {}", node.ty))),
+            None => Err(Box::new(
+                Diagnostic::error(codes::CALL, node.span, format!("`{}` is not given", input.name))
+                    .help(format!("give {}", node.ty)),
+            )),
         };
         match tensor {
             Ok(tensor) => given.push((input.node, tensor)),
-            Err(diagnostic) => diagnostics.push(diagnostic),
+            Err(diagnostic) => diagnostics.push(*diagnostic),
         }
     }
     if diagnostics.is_empty() {
@@ -47,8 +49,8 @@ pub(super) fn bind(
     if diagnostics.is_empty() { Ok((given, sizes.bindings)) } else { Err(Failure::Diagnostics(diagnostics)) }
 }
 
-fn accept(name: &str, node: &Node, tensor: &Tensor, device: &Device) -> Result<Tensor, Diagnostic> {
-    let error = |message: String| Diagnostic::error(codes::CALL, node.span, message);
+fn accept(name: &str, node: &Node, tensor: &Tensor, device: &Device) -> Result<Tensor, Box<Diagnostic>> {
+    let error = |message: String| Box::new(Diagnostic::error(codes::CALL, node.span, message));
     if tensor.rank() != node.ty.rank() {
         return Err(error(format!("`{name}` is {:?}, but the spec says {}", tensor.dims(), node.ty)));
     }

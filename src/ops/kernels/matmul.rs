@@ -1,0 +1,198 @@
+//! Products of matrices, many at a time and without copies.
+
+use super::numbers;
+use crate::ops::broadcast::broadcast_sizes;
+use candle_core::{DType, Error, Layout, Result, Tensor};
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+/// The tensors are f32 on a CPU, in any layout, and not part of a gradient's path.
+pub(crate) fn can_multiply(lhs: &Tensor, rhs: &Tensor) -> bool {
+    [lhs, rhs]
+        .iter()
+        .all(|x| x.device().is_cpu() && x.dtype() == DType::F32 && x.rank() >= 2 && !x.track_op())
+}
+
+/// The products of the matrices in the last two axes of tensors that
+/// [`can_multiply`]; the axes before are brought together as NumPy does it.
+/// `bias`, a number for each column, is added to every row.
+pub(crate) fn matmul(lhs: &Tensor, rhs: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (leading, [m, k, n]) = shapes(lhs, rhs)?;
+    let shape: Vec<usize> = leading.iter().copied().chain([m, n]).collect();
+    let rows = leading.iter().product::<usize>() * m;
+    // One matrix on the right serves all on the left in one go.
+    let shared = rhs.rank() == 2 && lhs.is_contiguous() && lhs.elem_count() == rows * k;
+    let (leading, m) = if shared { (Vec::new(), rows) } else { (leading, m) };
+
+    let mut result = match bias {
+        Some(bias) => bias.contiguous()?.flatten_all()?.to_vec1::<f32>()?.repeat(rows),
+        None => vec![0.0; rows * n],
+    };
+    if result.is_empty() || k == 0 {
+        return Tensor::from_vec(result, shape, lhs.device());
+    }
+    let (left_storage, left_layout) = lhs.storage_and_layout();
+    let (right_storage, right_layout) = rhs.storage_and_layout();
+    let left = if shared {
+        let start = left_layout.start_offset();
+        Matrices { numbers: numbers(&left_storage)?, starts: vec![start], rows: (m, k), columns: (k, 1) }
+    } else {
+        Matrices::new(numbers(&left_storage)?, left_layout, &leading)?
+    };
+    let right = Matrices::new(numbers(&right_storage)?, right_layout, &leading)?;
+    multiply(&left, &right, &mut result, bias.is_some())?;
+    drop((left_storage, right_storage));
+    Tensor::from_vec(result, shape, lhs.device())
+}
+
+/// The axes before the last two, brought together, and the sizes of the matrices.
+fn shapes(lhs: &Tensor, rhs: &Tensor) -> Result<(Vec<usize>, [usize; 3])> {
+    let ([left @ .., m, k], [right @ .., rows, n]) = (lhs.dims(), rhs.dims()) else {
+        return Err(Error::Msg("a matrix has rows and columns".to_owned()));
+    };
+    match broadcast_sizes(left, right, &1) {
+        Some(leading) if k == rows => Ok((leading, [*m, *k, *n])),
+        _ => Err(Error::Msg(format!("{:?} and {:?} cannot be multiplied", lhs.dims(), rhs.dims()))),
+    }
+}
+
+/// Matrices in one tensor, all of one size. `rows` and `columns` are how many
+/// there are and how far each is from the next.
+struct Matrices<'a> {
+    numbers: &'a [f32],
+    starts: Vec<usize>,
+    rows: (usize, usize),
+    columns: (usize, usize),
+}
+
+impl<'a> Matrices<'a> {
+    /// The matrices of a tensor, repeated to fill `leading`.
+    fn new(numbers: &'a [f32], layout: &Layout, leading: &[usize]) -> Result<Matrices<'a>> {
+        let layout = match layout.dims() {
+            [.., rows, columns] => layout.broadcast_as([leading, &[*rows, *columns]].concat())?,
+            _ => return Err(Error::Msg("a matrix has rows and columns".to_owned())),
+        };
+        let axes: Vec<_> = layout.dims().iter().copied().zip(layout.stride().iter().copied()).collect();
+        let [leading @ .., rows, columns] = axes.as_slice() else {
+            return Err(Error::Msg("a matrix has rows and columns".to_owned()));
+        };
+        let mut starts = vec![layout.start_offset()];
+        for (size, stride) in leading {
+            starts = starts.iter().flat_map(|start| (0..*size).map(move |at| start + at * stride)).collect();
+        }
+        Ok(Matrices { numbers, starts, rows: *rows, columns: *columns })
+    }
+
+    /// Every element of every matrix is among the numbers.
+    fn is_inside(&self) -> bool {
+        let ends = [self.rows, self.columns].map(|(size, stride)| size.checked_sub(1)?.checked_mul(stride));
+        let last = match ends {
+            [Some(rows), Some(columns)] => rows.checked_add(columns),
+            _ => None,
+        };
+        let Some(last) = last else { return false };
+        self.starts.iter().all(|start| start.checked_add(last).is_some_and(|end| end < self.numbers.len()))
+    }
+}
+
+/// Writes the products into `result`, or adds them to what it holds.
+fn multiply(left: &Matrices, right: &Matrices, result: &mut [f32], add: bool) -> Result<()> {
+    let (m, k, n) = (left.rows.0, left.columns.0, right.columns.0);
+    let fits = left.is_inside()
+        && right.is_inside()
+        && right.rows.0 == k
+        && left.starts.len() == right.starts.len()
+        && m.checked_mul(n).and_then(|size| size.checked_mul(left.starts.len())) == Some(result.len());
+    if !fits {
+        return Err(Error::Msg("the matrices do not fit one another".to_owned()));
+    }
+    let one = |result: &mut [f32], left_start: usize, right_start: usize, parallelism: Parallelism| {
+        // SAFETY: `fits` says that every element of both matrices, from their
+        // starts with their strides, is among the numbers borrowed here, and that
+        // `result`, one of as many pieces as there are products, holds `m` times
+        // `n` numbers, which nothing else borrows.
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                k,
+                result.as_mut_ptr(),
+                1,
+                n as isize,
+                add,
+                left.numbers.as_ptr().add(left_start),
+                left.columns.1 as isize,
+                left.rows.1 as isize,
+                right.numbers.as_ptr().add(right_start),
+                right.columns.1 as isize,
+                right.rows.1 as isize,
+                1.0_f32,
+                1.0_f32,
+                false,
+                false,
+                false,
+                parallelism,
+            );
+        }
+    };
+    let starts = left.starts.par_iter().zip(&right.starts);
+    if left.starts.len() < rayon::current_num_threads() {
+        let starts = left.starts.iter().zip(&right.starts);
+        for (result, (left, right)) in result.chunks_mut(m * n).zip(starts) {
+            one(result, *left, *right, Parallelism::Rayon(0));
+        }
+    } else {
+        result
+            .par_chunks_mut(m * n)
+            .zip(starts)
+            .for_each(|(result, (left, right))| one(result, *left, *right, Parallelism::None));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    fn tensor(shape: &[usize]) -> Tensor {
+        let count = shape.iter().product::<usize>();
+        let values = (0..count).map(|at| ((at * 7) % 11) as f32 - 5.0).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    }
+
+    fn same(lhs: &Tensor, rhs: &Tensor) {
+        // Whole numbers this small are exact in any order of additions.
+        let ours = matmul(lhs, rhs, None).unwrap();
+        let theirs = lhs.contiguous().unwrap().broadcast_matmul(&rhs.contiguous().unwrap()).unwrap();
+        assert_eq!(ours.dims(), theirs.dims());
+        assert_eq!(
+            ours.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+            theirs.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        );
+    }
+
+    #[test]
+    fn every_layout_gives_the_same_product() {
+        let heads = |shape: &[usize]| tensor(shape).transpose(1, 2).unwrap();
+        same(&tensor(&[3, 4]), &tensor(&[4, 5]));
+        same(&tensor(&[3, 4]), &tensor(&[5, 4]).t().unwrap());
+        same(&tensor(&[2, 3, 4]), &tensor(&[5, 4]).t().unwrap());
+        same(&tensor(&[2, 4, 3]).transpose(1, 2).unwrap(), &tensor(&[4, 5]));
+        same(&heads(&[2, 3, 5, 4]), &heads(&[2, 3, 5, 4]).transpose(2, 3).unwrap());
+        same(&tensor(&[2, 1, 3, 4]), &tensor(&[5, 4, 2]));
+        same(&tensor(&[3, 4]), &tensor(&[2, 4, 5]));
+        same(&tensor(&[2, 3, 4]), &tensor(&[1, 1, 4, 5]));
+        same(&tensor(&[2, 6, 4]).narrow(1, 1, 3).unwrap(), &tensor(&[4, 9]).narrow(1, 2, 5).unwrap());
+        same(&tensor(&[2, 3, 0]), &tensor(&[0, 5]));
+    }
+
+    #[test]
+    fn a_bias_is_added_to_every_row() {
+        let bias = tensor(&[5]);
+        let (lhs, rhs) = (tensor(&[2, 3, 4]), tensor(&[4, 5]));
+        let expected = matmul(&lhs, &rhs, None).unwrap().broadcast_add(&bias).unwrap();
+        let result = matmul(&lhs, &rhs, Some(&bias)).unwrap();
+        assert_eq!(result.to_vec3::<f32>().unwrap(), expected.to_vec3::<f32>().unwrap());
+    }
+}
