@@ -158,6 +158,38 @@ pub fn compile(program: &Program, options: &Options, quantize: bool) -> (Option<
     (last.map(|stage| Checked(stage.graph)), problems)
 }
 
+/// Every problem of a spec: of its usual call, and of each call with one input
+/// more, or of another of its types.
+pub fn check(program: &Program, options: &Options) -> Diagnostics {
+    let (_, mut problems) = compile(program, options, true);
+    let Some(model) = program.model() else { return problems };
+    for input in &model.inputs {
+        // The usual call has the first type of what is not optional.
+        for alternative in usize::from(!input.ty.optional)..MOST_ALTERNATIVES {
+            let inputs = Given::Varied(input.name.value.clone(), alternative);
+            let (_, found) = compile(program, &Options { inputs, ..options.clone() }, true);
+            if found.iter().any(|problem| problem.code == codes::INPUT) {
+                break;
+            }
+            for problem in found.iter().filter(|problem| !depends_on_call(problem)) {
+                problems.push(problem.clone());
+            }
+        }
+    }
+    problems.sort();
+    problems
+}
+
+/// Types of an input that [`check`] tries, at most.
+const MOST_ALTERNATIVES: usize = 8;
+
+/// A problem that an odd call may have in a good spec: a combination of inputs
+/// that the spec refuses, an output or a quantizer site that it does not make.
+fn depends_on_call(problem: &Diagnostic) -> bool {
+    let refused = [codes::REQUIRE, codes::OUTPUT, codes::UNBOUND_DIM];
+    refused.contains(&problem.code) || problem.code.0.starts_with("E03")
+}
+
 /// A graph on its way, named after the step that made it.
 #[derive(Clone, Debug)]
 pub struct Stage {

@@ -1,4 +1,60 @@
 //! qdqc: a declarative model-spec compiler and interpreter for quantized BERT.
+//!
+//! A `.qdq` spec says in one readable file what a BERT is and where its quantizers
+//! attach. This page is the map: what each module is for, and how a spec becomes
+//! answers.
+//!
+//! # How a spec travels
+//!
+//! ```text
+//! text --parse--> syntax tree --resolve--> typed graph --passes--> checked graph --> candle
+//!                                                                                 \-> text, RON, DOT
+//! ```
+//!
+//! [`compile`] is that pipeline in one file. Each phase gives what it made and every
+//! problem that it found, not only the first. A pass has a name, is listed in one
+//! place, and is followed by a check of the whole graph; engines take only a graph
+//! that was checked.
+//!
+//! # The modules
+//!
+//! A module uses only those above it. `tests/layers.rs` holds the table and fails
+//! where it does not hold.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`span`] | a place in a source file |
+//! | [`types`] | what a tensor is: element type and sizes, known or symbolic, with their arithmetic |
+//! | [`quant`] | what a quantizer does to numbers |
+//! | [`config`] | a checkpoint's settings, by HuggingFace's names |
+//! | [`answer`] | how outputs are read for people |
+//! | [`names`] | lists of names in messages, and near misses |
+//! | [`source`] | source files, and where `use` finds them |
+//! | [`diagnostic`] | a problem as data: code, message, places, help, suggestion |
+//! | [`codes`] | every diagnostic code, and what `qdqc explain` says of it |
+//! | [`failure`] | why a command stopped, and its exit code |
+//! | [`specs`] | the specs that the binary carries |
+//! | [`ops`] | the operators, one file each: documentation, attributes, type rule, meaning |
+//! | [`graph`] | the typed graph, its checks, and its dumps |
+//! | [`syntax`] | text to tree and back |
+//! | `resolve` | tree to typed graph, for one config and one way of calling the model |
+//! | [`passes`] | graph to graph: quantizer rules find their sites, quantizers are put there |
+//! | [`compile`] | the pipeline |
+//! | [`checkpoint`] | settings, weights and ranges from folders, files and the hub |
+//! | [`backends`] | a checked graph run |
+//! | [`tasks`] | text records to tensors, outputs to answers |
+//! | [`session`] | a spec and a checkpoint, called in any way the spec allows |
+//! | [`report`] | diagnostics drawn for people and programs |
+//! | [`cli`] | the command line, one file a command |
+//!
+//! # What never happens
+//!
+//! - The grammar lists no operators, and no head has Rust code of its own.
+//! - Only [`cli`], [`checkpoint`] and the readers of [`tasks`] touch files; the compiler is
+//!   given texts and a [`Library`](source::Library).
+//! - No pass knows an engine. Only [`report`] draws.
+//! - A dump of a graph holds names, never indices or places in a file.
+//! - No input makes the program panic: what a file says is bounded and checked.
 
 pub mod answer;
 pub mod backends;

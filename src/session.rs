@@ -10,7 +10,6 @@ use crate::{
     checkpoint::{Checkpoint, Note, Wanted},
     compile::{Checked, Given, GivenTensor, Options, Program, compile},
     config::Config,
-    diagnostic::Diagnostics,
     failure::Failure,
     graph::{Graph, NodeKind},
     ops::{candle_dtype, spec_dtype},
@@ -79,19 +78,16 @@ impl Session {
         std::mem::take(&mut self.notes)
     }
 
-    /// How the outputs are read, from the model called with its required inputs.
-    pub fn answers(&self) -> Result<Vec<Answer>, Failure> {
-        Ok(self.compile(Given::Default, BTreeSet::new())?.answers.clone())
-    }
-
     /// Reads the weights that the usual call needs, so that the first real one
-    /// does not wait for them and mistakes show before any data is read.
+    /// does not wait for them and mistakes show before any data is read. Gives how
+    /// the outputs are read.
     ///
     /// # Errors
     /// The spec does not fit the config, or the checkpoint does not fit the spec.
-    pub fn prepare(&mut self) -> Result<(), Failure> {
+    pub fn prepare(&mut self) -> Result<Vec<Answer>, Failure> {
         let graph = self.compile(Given::Default, BTreeSet::new())?;
-        self.load(&graph)
+        self.load(&graph)?;
+        Ok(graph.answers.clone())
     }
 
     /// Computes the outputs of one call: those always made, and those asked for.
@@ -145,7 +141,8 @@ impl Session {
                 path: parameter.path.clone(),
                 shape: sizes.collect::<Option<_>>().unwrap_or_default(),
                 tied: parameter.tied.clone(),
-                span: Some(node.span),
+                // The placement says the sizes: `classifier: Linear(hidden_size, num_labels)`.
+                span: graph.scopes.get(node.scope.0 as usize).map(|scope| scope.placed).or(Some(node.span)),
                 optional: false,
             });
         }
@@ -160,12 +157,6 @@ impl Session {
         }
         self.weights.extend(loaded);
         Ok(())
-    }
-
-    /// Problems that only warn, of the usual call.
-    pub fn warnings(&self) -> Diagnostics {
-        let options = Options { config: self.checkpoint.config.clone(), ..Options::default() };
-        compile(&self.program, &options, self.engine.quantize).1
     }
 }
 

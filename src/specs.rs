@@ -42,6 +42,18 @@ pub fn find(name: &str) -> Option<&'static Bundled> {
     ALL.iter().find(|spec| spec.name == name)
 }
 
+/// The bundled spec that a file of the user's means by `use "path"`: the one with
+/// that name, or the only one whose name ends so. A copy of `lib/bert.qdq` finds
+/// `layers.qdq` wherever it is put.
+pub fn find_used(path: &str) -> Option<&'static Bundled> {
+    let name = path.strip_suffix(".qdq").unwrap_or(path);
+    find(name).or_else(|| {
+        let mut ending = ALL.iter().filter(|spec| spec.name.rsplit('/').next() == Some(name));
+        let found = ending.next();
+        found.filter(|_| ending.next().is_none())
+    })
+}
+
 /// The bundled spec whose name is most like this one.
 pub fn suggest(name: &str) -> Option<&'static str> {
     nearest(name.trim_end_matches(".qdq"), ALL.iter().map(|spec| spec.name))

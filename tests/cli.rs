@@ -1,5 +1,7 @@
 //! The binary from outside: what it writes where, and how it exits.
 
+#![cfg(test)]
+
 #[path = "support/snapshot.rs"]
 mod snapshot;
 
@@ -230,14 +232,22 @@ fn fmt_rewrites_lists_and_pipes() {
 }
 
 #[test]
+fn every_bundled_spec_is_laid_out() {
+    let names: Vec<&str> = qdqc::specs::ALL.iter().map(|spec| spec.name).collect();
+    assert_eq!(qdqc(&[&["fmt", "--check"], &names[..]].concat()).done().succeeded(), "");
+}
+
+#[test]
 fn show_prints_every_stage_in_every_form() {
     let show =
         |arguments: &[&str]| qdqc(&[&["show", "masked-lm", "-c", "tests/tiny"], arguments].concat()).done();
     for stage in ["syntax", "resolve", "attach"] {
         assert!(show(&["--stage", stage]).succeeded().contains("BertForMaskedLM"), "{stage}");
     }
-    assert!(show(&["--as", "ron"]).succeeded().starts_with('('));
-    assert!(show(&["--as", "dot"]).succeeded().starts_with("digraph"));
+    for stage in ["syntax", "resolve", "unwrap"] {
+        assert!(show(&["--stage", stage, "--as", "ron"]).succeeded().starts_with('('), "{stage}");
+        assert!(show(&["--stage", stage, "--as", "dot"]).succeeded().starts_with("digraph"), "{stage}");
+    }
     assert!(show(&[]).succeeded().contains("fake_quantize("));
     assert!(!show(&["--float"]).succeeded().contains("fake_quantize("));
     assert!(!show(&[]).succeeded().contains("output hidden_states.0"));
@@ -280,7 +290,7 @@ fn explain_knows_codes_operators_and_quantizers() {
     assert_eq!(document["code"], "E0101");
 }
 
-/// Every bundled spec answers a text with the tiny checkpoint.
+/// Every bundled spec answers a text with the tiny checkpoint, quantized and in float.
 #[test]
 fn run_answers_texts() {
     for (spec, arguments) in [
@@ -294,13 +304,11 @@ fn run_answers_texts() {
         ("sequence-classification", &["--text", "A good book."]),
         ("token-classification", &["--text", "Paris is good."]),
     ] {
-        for float in [&[] as &[&str], &["--float"]] {
-            let line = [&["run", spec, "-c", "tests/tiny", "--json"], arguments, float].concat();
-            let answer: serde_json::Value = serde_json::from_str(&qdqc(&line).done().succeeded()).unwrap();
-            assert!(answer.as_object().is_some_and(|answer| answer.len() > 1), "{spec}: {answer}");
-            let line = [&["run", spec, "-c", "tests/tiny"], arguments, float].concat();
-            assert!(!qdqc(&line).done().succeeded().trim().is_empty(), "{spec}");
-        }
+        let line = [&["run", spec, "-c", "tests/tiny", "--json"], arguments].concat();
+        let answer: serde_json::Value = serde_json::from_str(&qdqc(&line).done().succeeded()).unwrap();
+        assert!(answer.as_object().is_some_and(|answer| answer.len() > 1), "{spec}: {answer}");
+        let line = [&["run", spec, "-c", "tests/tiny", "--float"], arguments].concat();
+        assert!(!qdqc(&line).done().succeeded().trim().is_empty(), "{spec}");
     }
 }
 
@@ -377,4 +385,34 @@ fn an_edited_copy_runs() {
         qdqc(&line).done().succeeded()
     };
     assert_eq!(answer(mine, &[]), answer("masked-lm", &["--float"]));
+}
+
+/// Ctrl-C keeps the answers so far, and the exit code tells.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_keeps_its_answers() {
+    use std::io::{BufRead, BufReader, Write};
+    let arguments = ["run", "sequence-classification", "-c", "tests/tiny", "--input", "-", "--batch", "1"];
+    let mut command = qdqc(&arguments).command;
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut records = child.stdin.take().unwrap();
+    writeln!(records, "a good book").unwrap();
+    writeln!(records, "a bad book").unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert!(!first.trim().is_empty());
+
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    // The file goes on for as long as anyone reads it.
+    while child.try_wait().unwrap().is_none() {
+        if writeln!(records, "another book").is_err() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("interrupted after"));
 }

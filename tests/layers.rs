@@ -1,6 +1,8 @@
 //! The shape of the repository: who may use whom, who touches the outside, how
 //! long a file may be, and that what names files names those that exist.
 
+#![cfg(test)]
+
 #[path = "support/cases.rs"]
 mod cases;
 
@@ -15,7 +17,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A module may use those in the rows above its own, and no others.
 const ROWS: &[&[&str]] = &[
-    &["answer", "config", "nearest", "quant", "span", "types"],
+    &["answer", "config", "names", "quant", "span", "types"],
     &["diagnostic", "source"],
     &["codes", "failure", "specs"],
     &["ops"],
@@ -27,6 +29,7 @@ const ROWS: &[&[&str]] = &[
     &["checkpoint"],
     &["backends"],
     &["tasks"],
+    &["session"],
     &["report"],
     &["cli"],
 ];
@@ -42,12 +45,12 @@ const OWNERS: &[(&str, &[&str], &str)] = &[
     ("println", &["cli"], "only the command line writes results"),
     ("fs", TOUCH_FILES, "the compiler is pure: texts and files come from outside"),
     ("File", TOUCH_FILES, "the compiler is pure: texts and files come from outside"),
-    ("candle_core", &["ops", "backends", "checkpoint", "tasks", "cli"], "no pass knows an engine"),
+    ("candle_core", &["ops", "backends", "checkpoint", "tasks", "session", "cli"], "no pass knows an engine"),
 ];
 
 const TOUCH_FILES: &[&str] = &["cli", "checkpoint", "tasks/records", "tasks/tokenizer"];
 
-/// The most lines of a source file, tests aside.
+/// The most lines of code in a source file; tests, comments and blank lines do not count.
 const LONGEST: usize = 600;
 
 #[test]
@@ -98,20 +101,27 @@ fn what_belongs_to_one_module_stays_there() {
 
 #[test]
 fn files_are_short() {
+    let mut wrong = Vec::new();
     for source in sources() {
-        let lines = source.code.lines().count();
-        assert!(lines <= LONGEST, "{} has {lines} lines; split it at {LONGEST}", source.path);
+        let code =
+            source.code.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
+        let lines = code.count();
+        if lines > LONGEST {
+            wrong.push(format!("{} has {lines} lines of code; split it at {LONGEST}", source.path));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn the_architecture_page_names_every_module_and_no_other() {
     let text = fs::read_to_string(Path::new(ROOT).join("src/lib.rs")).unwrap();
-    let declared: BTreeSet<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
-    let page: String = text.lines().filter(|line| line.starts_with("//!")).collect();
-    let named: BTreeSet<&str> =
-        page.split("[`").skip(1).filter_map(|rest| Some(rest.split_once("`]")?.0)).collect();
+    let declared: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | ")?.split_once(" |"));
+    let named: BTreeSet<&str> = rows.filter_map(|(cell, _)| cell.split('`').nth(1)).collect();
     assert_eq!(named, declared, "left: named on the page of src/lib.rs; right: declared there");
 }
 

@@ -1,8 +1,14 @@
 //! README.md tells the truth: its commands parse, its files exist, its table of
 //! specs is complete.
 
+#![cfg(test)]
+
 use clap::Parser;
-use qdqc::cli::args::Arguments;
+use qdqc::{
+    cli::args::Arguments,
+    compile::{self, Options},
+    specs,
+};
 use std::{fs, path::Path};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -67,10 +73,27 @@ fn every_file_exists() {
     }
 }
 
+/// The `quantize` block compiles in place of the recipe that it stands for.
+#[test]
+fn the_rules_compile() {
+    let text = readme();
+    let rules = text.split("```").map(str::trim_start).find(|block| block.starts_with("quantize")).unwrap();
+    let use_recipe = "use \"recipes/qdqbert.qdq\"";
+    assert!(text.contains(use_recipe));
+    let spec = specs::find("question-answering").unwrap();
+    assert!(spec.text.contains(use_recipe));
+    let edited = spec.text.replace(use_recipe, "") + rules;
+    let (program, problems) = compile::load(&spec.source_name(), &edited, &specs::BundledLibrary);
+    assert!(problems.is_empty(), "{problems:?}");
+    let (graph, problems) = compile::compile(&program, &Options::default(), true);
+    assert!(problems.is_empty(), "{problems:?}");
+    assert!(!graph.unwrap().quantizers.is_empty());
+}
+
 #[test]
 fn the_table_of_specs_is_complete() {
     let text = readme();
-    for spec in qdqc::specs::ALL.iter().filter(|spec| spec.is_model()) {
+    for spec in specs::ALL.iter().filter(|spec| spec.is_model()) {
         let row = format!("| `{}` |", spec.name);
         assert!(text.contains(&row), "README.md has no row `{row}`");
     }

@@ -5,6 +5,8 @@
 //! nothing. Cases, calls and tolerances come from its manifests, and none is
 //! passed over silently: an output that cannot be compared fails the test.
 
+#![cfg(test)]
+
 use candle_core::{Device, Tensor, safetensors};
 use serde_json::Value;
 use std::{

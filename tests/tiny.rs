@@ -4,6 +4,8 @@
 //!
 //! `cargo test --test tiny -- --ignored` writes it anew.
 
+#![cfg(test)]
+
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::json;
 use std::{collections::HashMap, fs, path::PathBuf};

@@ -44,7 +44,7 @@ fn problems(argument: &str, options: &Options) -> Result<(Diagnostics, Sources),
     let spec = spec::read(argument)?;
     let (program, mut problems) = compile::load(&spec.name, &spec.text, &spec::DiskLibrary);
     if !problems.has_errors() {
-        problems.extend(compile::compile(&program, options, true).1);
+        problems.extend(compile::check(&program, options));
     }
     Ok((problems, program.sources))
 }

@@ -19,6 +19,7 @@ mod show;
 mod sites;
 pub mod spec;
 mod tensors;
+mod tree;
 
 use crate::{failure::Failure, source::Sources};
 use args::{Arguments, Command};

@@ -9,6 +9,7 @@ use super::{
     tensors,
 };
 use crate::{
+    answer::Answer,
     compile,
     config::Config,
     failure::Failure,
@@ -68,12 +69,7 @@ fn open(arguments: &args::Run, screen: Screen) -> Result<Session, Stop> {
     if let Some(ranges) = &arguments.engine.amax {
         checkpoint.overlay(ranges)?;
     }
-    let session = Session::new(program, checkpoint, engine);
-    let warnings = session.warnings();
-    if !warnings.has_errors() {
-        screen.write(&report::render(&warnings, &session.program().sources, screen.color));
-    }
-    Ok(session)
+    Ok(Session::new(program, checkpoint, engine))
 }
 
 /// Answers every record on a line of its own. A record without an answer is
@@ -86,14 +82,13 @@ fn on_records(
 ) -> Result<ExitCode, Stop> {
     let within = Stop::within(sources);
     let records = records(&arguments.input)?.take_while(|_| !interrupt::requested());
-    let answers = session.answers().map_err(&within)?;
+    let config = session.config().clone();
+    let (answers, tokenizer) = prepare(session, &config).map_err(&within)?;
     if answers.is_empty() {
         return Err(Failure::input(format!("`{}` does not say how its outputs are read", arguments.spec))
             .help("add an `answer` to its model, or run it on tensors with `--tensors IN -o OUT`")
             .into());
     }
-    let config = session.config().clone();
-    let tokenizer = prepare(session, &config).map_err(&within)?;
     show_notes(session, screen);
     let mut lines = Lines::new(arguments, sources, screen);
     let mut sink = |result| lines.take(result);
@@ -108,12 +103,15 @@ fn on_records(
 }
 
 /// Reads the weights, and the vocabulary meanwhile.
-fn prepare(session: &mut Session, config: &Config) -> Result<Tokenizer, Failure> {
+fn prepare(session: &mut Session, config: &Config) -> Result<(Vec<Answer>, Tokenizer), Failure> {
     let folder = session.folder().to_owned();
     thread::scope(|scope| {
         let tokenizer = scope.spawn(|| Tokenizer::load(&folder, config));
-        session.prepare()?;
-        tokenizer.join().unwrap_or_else(|_| Err(Failure::outside("the tokenizer could not be read")))
+        let answers = session.prepare()?;
+        let tokenizer = tokenizer.join();
+        let tokenizer =
+            tokenizer.unwrap_or_else(|_| Err(Failure::outside("the tokenizer could not be read")));
+        Ok((answers, tokenizer?))
     })
 }
 

@@ -5,14 +5,14 @@ use super::{
     args::{self, Form},
     output,
     screen::Screen,
-    settings, sites, spec,
+    settings, sites, spec, tree,
 };
 use crate::{
-    compile::{self, Options, Program, Stage},
+    compile::{self, Options, Stage},
     failure::Failure,
     graph::{Graph, print},
     names::nearest,
-    report, syntax,
+    report,
 };
 use std::process::ExitCode;
 
@@ -29,7 +29,10 @@ pub fn show(arguments: &args::Show, screen: Screen) -> Result<ExitCode, Stop> {
         return Err(within(Failure::Diagnostics(problems)));
     }
     if arguments.stage.as_deref() == Some(SYNTAX) {
-        output::print(&tree(&program, arguments.form)?)?;
+        // The spec's own file is the first; what it uses follows.
+        if let Some((tree, (_, source))) = program.files.iter().zip(program.sources.iter()).next() {
+            output::print(&tree::written(tree, &source.text, arguments.form)?)?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let options =
@@ -46,16 +49,6 @@ pub fn show(arguments: &args::Show, screen: Screen) -> Result<ExitCode, Stop> {
         (false, _) => output::print(&written(&stage.graph, arguments.form)?)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The spec's own file as the grammar reads it.
-fn tree(program: &Program, form: Form) -> Result<String, Failure> {
-    let source = program.sources.iter().next().map(|(_, source)| source.text.as_str());
-    match (program.files.first(), source, form) {
-        (Some(tree), Some(text), Form::Text) => Ok(syntax::print(tree, text)),
-        _ => Err(Failure::usage(format!("the stage `{SYNTAX}` is a text, not a graph"))
-            .help("leave `--as` out, or name a later stage")),
-    }
 }
 
 /// The stage with this name, or the last.

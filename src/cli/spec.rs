@@ -123,12 +123,13 @@ impl Library for DiskLibrary {
         }
         let name = specs::beside(from, path);
         if !Path::new(&name).exists() {
-            return BundledLibrary.read("", path).map_err(|_| match specs::suggest(path) {
-                Some(near) => {
-                    format!("there is no file `{name}`, nor a bundled one; did you mean `{near}.qdq`?")
+            return match (specs::find_used(path), specs::suggest(path)) {
+                (Some(bundled), _) => Ok((bundled.source_name(), bundled.text.to_owned())),
+                (None, Some(near)) => {
+                    Err(format!("there is no file `{name}`, nor a bundled one; did you mean `{near}.qdq`?"))
                 }
-                None => format!("there is no file `{name}`, nor a bundled one"),
-            });
+                (None, None) => Err(format!("there is no file `{name}`, nor a bundled one")),
+            };
         }
         let text =
             open(&name).and_then(|file| read_text(&name, file)).map_err(|failure| failure.to_string())?;
@@ -186,6 +187,8 @@ mod tests {
         assert_eq!(DiskLibrary.read(mine, &path).unwrap().1, "dim own");
         assert_eq!(DiskLibrary.read(&bundled.source_name(), &path).unwrap().1, bundled.text);
 
+        // A copy of a part finds its neighbours.
+        assert_eq!(DiskLibrary.read(mine, "layers.qdq").unwrap().0, "bundled:lib/layers.qdq");
         let phrase = DiskLibrary.read(mine, "nowhere.qdq").unwrap_err();
         assert!(phrase.starts_with("there is no file"), "{phrase}");
     }

@@ -117,6 +117,9 @@ pub struct Scope {
     pub module: String,
     /// The instance whose body it is placed in.
     pub parent: Option<u32>,
+    /// Where it is placed.
+    #[serde(skip)]
+    pub placed: Span,
 }
 
 /// A named input.

@@ -81,7 +81,8 @@ impl<'a> Resolver<'a> {
                 self.last_return = Some(value.value.span);
                 return Some(worth);
             }
-            Statement::Require(require) => self.require(require, env),
+            // What follows a requirement rests on it.
+            Statement::Require(require) => return (!self.require(require, env)).then_some(Value::Poison),
             Statement::If(branch) => {
                 let taken = match self.truth(&branch.condition, env)? {
                     true => Some(&branch.then),

@@ -97,6 +97,23 @@ impl<'a> Resolver<'a> {
                     leaf.chosen = leaf.patterns.first().cloned();
                 }
             }
+            Given::Varied(name, alternative) => {
+                for leaf in leaves.iter_mut() {
+                    let input = leaf.input;
+                    let varied = input.name.value == *name;
+                    let replaced = input.unless.as_ref().is_some_and(|other| other.value == *name);
+                    if varied || (!input.ty.optional && !replaced) {
+                        leaf.chosen = leaf.patterns.get(if varied { *alternative } else { 0 }).cloned();
+                    }
+                    // One past the last stands for the default.
+                    let last = leaf.patterns.len().saturating_sub(usize::from(input.default.is_none()));
+                    if varied && *alternative > last {
+                        let message = format!("`{name}` has no type of number {alternative}");
+                        self.report(Diagnostic::error(codes::INPUT, input.ty.span, message));
+                        return;
+                    }
+                }
+            }
             Given::Exactly(given) => {
                 let known: BTreeSet<&str> = leaves.iter().map(|leaf| leaf.name.as_str()).collect();
                 for name in given.keys().filter(|name| !known.contains(name.as_str())) {

@@ -18,7 +18,12 @@ impl<'a> Resolver<'a> {
     /// Builds the graph of the model, as far as its problems let it.
     pub(super) fn model(&mut self, model: &'a ast::Model) {
         self.graph.name.clone_from(&model.name.value);
-        self.graph.scopes.push(Scope { path: String::new(), module: model.name.value.clone(), parent: None });
+        self.graph.scopes.push(Scope {
+            path: String::new(),
+            module: model.name.value.clone(),
+            parent: None,
+            placed: model.name.span,
+        });
         let before = self.problems.len();
         let mut env = Environment::new(ScopeId(0), &model.name.value);
         let mut leaves = self.leaves(model, &env);

@@ -163,6 +163,7 @@ impl<'a> Resolver<'a> {
             path: path.clone(),
             module: module.name.value.clone(),
             parent: Some(env.scope.0),
+            placed: declaration.span,
         });
         let instance = Rc::new(Instance {
             module,

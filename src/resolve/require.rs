@@ -5,44 +5,46 @@ use crate::{
     codes,
     diagnostic::Diagnostic,
     graph::Check,
-    syntax::ast::{self, ExprKind},
+    syntax::ast::{self, BinaryOperator, ExprKind},
     types::Dim,
 };
 
 impl<'a> Resolver<'a> {
-    /// Checks a `require`; sizes bound later become a check of each call.
-    pub(super) fn require(&mut self, require: &'a ast::Require, env: &mut Environment<'a>) {
-        if let ExprKind::Binary(left, mark, right) = &require.condition.kind {
-            let steps = self.steps;
-            let comparison = matches!(mark.value.mark(), "==" | "!=" | "<" | "<=" | ">" | ">=");
-            if comparison {
+    /// Checks a `require`; sizes bound later become a check of each call. False
+    /// where it does not hold, or where that cannot be said; both are reported.
+    pub(super) fn require(&mut self, require: &'a ast::Require, env: &mut Environment<'a>) -> bool {
+        let condition = &require.condition;
+        let truth = match &condition.kind {
+            ExprKind::Binary(left, mark, right) if compares(mark.value) => {
                 let (a, b) = (self.unnamed(left, env), self.unnamed(right, env));
                 if a.is_poison() || b.is_poison() {
-                    return;
+                    return false;
                 }
                 let symbolic = matches!(a, Value::Dim(_)) || matches!(b, Value::Dim(_));
                 if let (true, Some(left), Some(right)) = (symbolic, a.as_dim(), b.as_dim()) {
                     let message = self.interpolate(&require.message, env);
-                    let check =
-                        Check { left, comparison: mark.value.mark(), right, message, span: require.span };
+                    let comparison = mark.value.mark();
+                    let check = Check { left, comparison, right, message, span: require.span };
                     if !self.graph.checks.contains(&check) {
                         self.graph.checks.push(check);
                     }
-                    return;
+                    return true;
                 }
+                let value = self.arithmetic(&a, mark.value, &b, condition.span, [left.span, right.span]);
+                if let Value::Bool(truth) = value { Some(truth) } else { None }
             }
-            self.steps = steps;
-        }
-        if self.truth(&require.condition, env) == Some(false) {
+            _ => self.truth(condition, env),
+        };
+        if truth == Some(false) {
             let message = self.interpolate(&require.message, env);
-            let values = self.values_in(&require.condition, env);
             let mut diagnostic =
-                Diagnostic::error(codes::REQUIRE, require.condition.span, message).mark("does not hold");
-            for (name, value) in values {
+                Diagnostic::error(codes::REQUIRE, condition.span, message).mark("does not hold");
+            for (name, value) in self.values_in(condition, env) {
                 diagnostic = diagnostic.note(format!("{name} = {value}"));
             }
             self.report(diagnostic);
         }
+        truth == Some(true)
     }
 
     /// The message with `{expression}` replaced by its value.
@@ -118,4 +120,9 @@ impl<'a> Resolver<'a> {
             })
             .collect()
     }
+}
+
+fn compares(mark: BinaryOperator) -> bool {
+    use BinaryOperator as B;
+    matches!(mark, B::Equal | B::NotEqual | B::Less | B::LessOrEqual | B::Greater | B::GreaterOrEqual)
 }
