@@ -7,6 +7,8 @@ use qdqc::report;
 use qdqc::source::Sources;
 use qdqc::span::FileId;
 use qdqc::syntax::{parse, print};
+use std::fs;
+use std::path::Path;
 
 /// What a small thread's stack holds.
 const STACK: usize = 1 << 20;
@@ -169,6 +171,16 @@ proptest! {
         let text = spec(&choices);
         let letters = (text.chars().count() as f64 * share) as usize;
         check_any(&text.chars().take(letters).collect::<String>());
+    }
+}
+
+#[test]
+fn the_layout_keeps_the_bundled_specs() {
+    let specs = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs");
+    let folders = ["", "lib", "recipes"].map(|folder| fs::read_dir(specs.join(folder)).unwrap());
+    for path in folders.into_iter().flatten().map(|entry| entry.unwrap().path()).filter(|path| path.is_file())
+    {
+        check_layout(&fs::read_to_string(path).unwrap());
     }
 }
 
