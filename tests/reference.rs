@@ -1,4 +1,5 @@
-//! Every float case of the reference set, through the binary.
+//! The reference set, through the binary: every float case, and every case whose
+//! quantizers are QDQBERT's own (per-channel weights, max calibration).
 //!
 //! The set was computed by HuggingFace's QDQBERT and lies beside the repository
 //! (`../shared/reference`); where it is absent the tests say so and check
@@ -57,13 +58,13 @@ fn under(tensors: &Tensors, prefix: &str) -> Tensors {
     tensors.iter().filter_map(strip).collect()
 }
 
-/// `qdqc run SPEC -c CHECKPOINT --float --tensors ... -o ...`
+/// `qdqc run SPEC -c CHECKPOINT --tensors ... -o ... FLAGS`
 fn run(spec: &str, checkpoint: &Path, inputs: &Tensors, flags: &[String]) -> Tensors {
     let folder = tempfile::tempdir().unwrap();
     let (given, made) = (folder.path().join("in.safetensors"), folder.path().join("out.safetensors"));
     safetensors::save(inputs, &given).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_qdqc"));
-    command.args(["run", spec, "--float", "-c"]).arg(checkpoint);
+    command.args(["run", spec, "-c"]).arg(checkpoint);
     command.arg("--tensors").arg(&given).arg("-o").arg(&made).args(flags);
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -130,18 +131,48 @@ fn cached(made: &Tensors) -> Tensors {
         .collect()
 }
 
-/// Every call of one case; gives how many outputs were compared.
-fn model_case(folder: &Path) -> usize {
+/// A column of the reference: which calls it has, and how we run them.
+#[derive(Clone, Copy)]
+struct Mode {
+    /// Its name in the manifests.
+    name: &'static str,
+    /// What the calls that have it list among their modes.
+    listed: &'static str,
+}
+
+const FLOAT: Mode = Mode { name: "float", listed: "float" };
+const QUANTIZED: Mode = Mode { name: "quant_pc", listed: "quant" };
+
+impl Mode {
+    /// Without quantizers, or with the ranges that the reference calibrated.
+    fn flags(self, folder: &Path) -> Vec<String> {
+        match self.name {
+            "float" => vec!["--float".to_owned()],
+            name => vec![
+                "--amax".to_owned(),
+                folder.join(format!("amax.{name}.safetensors")).display().to_string(),
+            ],
+        }
+    }
+}
+
+/// Every call of one case in one mode; gives how many outputs were compared.
+fn model_case(folder: &Path, mode: Mode) -> usize {
     let case = json(&folder.join("case.json"));
     let name = case["case"].as_str().unwrap().to_owned();
+    if case["modes"][mode.name].is_null() {
+        // Only the cases with settings of their own lack this mode.
+        assert!(["mixed", "e4m3"].contains(&name.as_str()), "{name} has no mode {}", mode.name);
+        return 0;
+    }
     let spec = spec(case["model_class"].as_str().unwrap());
     let inputs = load(&folder.join("inputs.safetensors"));
-    let outputs = load(&folder.join("outputs.float.safetensors"));
-    let tolerances = &case["modes"]["float"]["tolerances"];
+    let outputs = load(&folder.join(format!("outputs.{}.safetensors", mode.name)));
+    let tolerances = &case["modes"][mode.name]["tolerances"];
     let mut made: BTreeMap<String, Tensors> = BTreeMap::new();
     let mut compared = 0;
     for call in case["calls"].as_array().unwrap() {
-        if !call["modes"].as_array().unwrap().contains(&"float".into()) {
+        if !call["modes"].as_array().unwrap().contains(&mode.listed.into()) {
             continue;
         }
         let call_name = call["name"].as_str().unwrap();
@@ -151,14 +182,15 @@ fn model_case(folder: &Path) -> usize {
             given.extend(cached(&made[earlier]));
         }
         let expected = under(&outputs, &prefix);
-        let result = run(spec, &folder.join("checkpoint"), &given, &flags(call, &expected));
+        let flags = [mode.flags(folder), flags(call, &expected)].concat();
+        let result = run(spec, &folder.join("checkpoint"), &given, &flags);
         // The reference measures distances without the cache's length; see
         // `relative_positions_with_a_cache_equal_the_whole_text`.
         let quirk = call_name.starts_with("quirk.") && call["past_from"].is_string();
         if quirk {
             assert!(difference(&result["logits"], &expected["logits"]) > 1e-3, "{name}: the quirk is gone");
         } else {
-            let case = format!("{name} {call_name}");
+            let case = format!("{name} {call_name} {}", mode.name);
             compared +=
                 compare(&case, &expected, &result, |output| atol(tolerances, &format!("{prefix}{output}")));
         }
@@ -167,22 +199,34 @@ fn model_case(folder: &Path) -> usize {
     compared
 }
 
-#[test]
-fn models_give_the_reference_outputs() {
-    let Some(reference) = reference() else { return };
-    let mut compared = 0;
-    let mut cases = 0;
+/// Every case in one mode; gives how many outputs of how many cases were compared.
+fn models(mode: Mode) -> Option<(usize, usize)> {
+    let reference = reference()?;
+    let (mut compared, mut cases) = (0, 0);
     for entry in std::fs::read_dir(reference.join("models")).unwrap() {
         let folder = entry.unwrap().path();
-        // This one is about calibration: it has no float outputs of its own.
+        // This one is about calibration: it has no calls.
         if folder.file_name().unwrap() == "hist_calib" {
             continue;
         }
-        compared += model_case(&folder);
-        cases += 1;
+        let outputs = model_case(&folder, mode);
+        compared += outputs;
+        cases += usize::from(outputs > 0);
     }
     eprintln!("{compared} outputs of {cases} cases compared");
+    Some((compared, cases))
+}
+
+#[test]
+fn models_give_the_reference_outputs() {
+    let Some((compared, cases)) = models(FLOAT) else { return };
     assert!(cases >= 27 && compared >= 300, "{cases} cases, {compared} outputs");
+}
+
+#[test]
+fn quantized_models_give_the_reference_outputs() {
+    let Some((compared, cases)) = models(QUANTIZED) else { return };
+    assert!(cases >= 25 && compared >= 300, "{cases} cases, {compared} outputs");
 }
 
 #[test]
@@ -191,7 +235,7 @@ fn relative_positions_with_a_cache_equal_the_whole_text() {
     let folder = reference.join("models/pos_relative_key_decoder");
     let inputs = load(&folder.join("inputs.safetensors"));
     let checkpoint = folder.join("checkpoint");
-    let cache = ["--cache".to_owned()];
+    let cache = ["--float".to_owned(), "--cache".to_owned()];
     let calls = ["quirk.prefill.", "quirk.step1.", "quirk.step2."].map(|prefix| under(&inputs, prefix));
     let mut past = Tensors::new();
     let mut parts = Vec::new();
@@ -206,7 +250,7 @@ fn relative_positions_with_a_cache_equal_the_whole_text() {
         ("input_ids".to_owned(), Tensor::cat(&ids, 1).unwrap()),
         ("attention_mask".to_owned(), calls[2]["attention_mask"].clone()),
     ]);
-    let expected = run("causal-lm", &checkpoint, &whole, &[])["logits"].clone();
+    let expected = run("causal-lm", &checkpoint, &whole, &cache)["logits"].clone();
     let difference = difference(&Tensor::cat(&parts, 1).unwrap(), &expected);
     assert!(difference < 1e-5, "off by {difference:e}");
 }
@@ -227,11 +271,11 @@ fn formats_give_the_reference_outputs() {
         for class in classes {
             let prefix = format!("{format}.{class}.");
             let expected = under(&outputs, &prefix);
-            let flags = if expected.keys().any(|name| name.starts_with("hidden_states.")) {
-                vec!["--hidden-states".to_owned()]
-            } else {
-                vec![]
-            };
+            let quantized = about["expect"] == "quantized";
+            let mut flags = if quantized { vec![] } else { vec!["--float".to_owned()] };
+            if expected.keys().any(|name| name.starts_with("hidden_states.")) {
+                flags.push("--hidden-states".to_owned());
+            }
             // A head that the file does not have is random in the reference, and an error here.
             let missing =
                 case["loading_info"][format!("{format}/{class}")]["missing_keys"].as_array().unwrap();
@@ -245,11 +289,8 @@ fn formats_give_the_reference_outputs() {
                 continue;
             }
             let made = run(spec(class), &folder.join(format), &inputs, &flags);
-            // Quantized outputs are another test's; here the calibrated files load.
-            if about["expect"] != "quantized" {
-                let tolerance = |name: &str| atol(&case["tolerances"], &format!("{prefix}{name}"));
-                compared += compare(&format!("{format} {class}"), &expected, &made, tolerance);
-            }
+            let tolerance = |name: &str| atol(&case["tolerances"], &format!("{prefix}{name}"));
+            compared += compare(&format!("{format} {class}"), &expected, &made, tolerance);
         }
     }
     eprintln!("{compared} outputs compared");
@@ -268,7 +309,7 @@ fn activations_give_the_reference_values() {
     let inputs = Tensors::from([("x".to_owned(), tensors["x"].clone())]);
     let mut compared = 0;
     for (name, tolerance) in case["tolerances"].as_object().unwrap() {
-        let flags = ["--set".to_owned(), format!("hidden_act={name}")];
+        let flags = ["--float".to_owned(), "--set".to_owned(), format!("hidden_act={name}")];
         let made = run(spec, checkpoint.path(), &inputs, &flags);
         let difference = difference(&made["y"], &tensors[&format!("{name}.y")]);
         let allowed = atol(tolerance, "y");

@@ -66,20 +66,26 @@ impl Operator for FakeQuantize {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [x, amax] = operands(given)?;
         let codes = self.codes().map_err(|mismatch| Error::Msg(mismatch.message))?;
-        let ranges = amax.flatten_all()?.to_vec1::<f32>()?;
+        let values = x.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let kept = match self.axis {
+            Some(along) if self.dynamic => Some(if along < 0 { x.rank().wrapping_add_signed(along as isize) } else { along as usize }),
+            _ => amax.dims().iter().position(|size| *size != 1),
+        };
+        let inner = kept.map_or(values.len(), |axis| x.dims().iter().skip(axis + 1).product());
+        let ranges = if self.dynamic {
+            let count = kept.map_or(1, |axis| x.dims().get(axis).copied().unwrap_or(1));
+            measured(&values, inner, count)
+        } else {
+            amax.flatten_all()?.to_vec1::<f32>()?
+        };
         if let Some(negative) = ranges.iter().find(|range| **range < 0.0) {
             return Err(Error::Msg(format!("`amax` is {negative}, but a magnitude is not negative")));
         }
-        let values = x.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         if codes.refuses_negative
             && values.iter().copied().reduce(nan_or_min).is_some_and(|least| least < 0.0)
         {
             return Err(Error::Msg("`x` has negative numbers, but the quantizer is unsigned".to_string()));
         }
-        let inner = match amax.dims().iter().position(|size| *size != 1) {
-            Some(axis) => x.dims().iter().skip(axis + 1).product::<usize>(),
-            None => values.len(),
-        };
         let rounded = values
             .chunks(inner.max(1))
             .zip(ranges.iter().cycle())
@@ -90,6 +96,18 @@ impl Operator for FakeQuantize {
             .collect::<Vec<f32>>();
         Tensor::from_vec(rounded, x.shape(), x.device())?.to_dtype(x.dtype())
     }
+}
+
+/// The largest magnitude of each of `count` ranges that take turns every `inner` numbers.
+fn measured(values: &[f32], inner: usize, count: usize) -> Vec<f32> {
+    let mut ranges = vec![0.0_f32; count.max(1)];
+    for (index, run) in values.chunks(inner.max(1)).enumerate() {
+        let slot = index % ranges.len();
+        if let Some(range) = ranges.get_mut(slot) {
+            *range = run.iter().fold(*range, |most, value| most.max(value.abs()));
+        }
+    }
+    ranges
 }
 
 /// The smaller, or NaN if one is.
