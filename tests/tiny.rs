@@ -2,7 +2,7 @@
 //! and for trying things out. Its weights are random and its quantizers' ranges
 //! made up, so its answers mean nothing.
 //!
-//! `cargo test --test tiny -- --ignored` writes it anew.
+//! `INSTA_UPDATE=always cargo test --test tiny` writes it anew, as it does snapshots.
 
 #![cfg(test)]
 
@@ -30,18 +30,18 @@ const WORDS: &str = "the a an of to and in is was are be it he she they we you i
 
 #[test]
 fn the_files_are_what_this_program_makes() {
+    let write = std::env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always");
     for (name, bytes) in files() {
-        let found = fs::read(folder().join(name)).unwrap_or_default();
-        assert!(found == bytes, "tests/tiny/{name} differs: run `cargo test --test tiny -- --ignored`");
-    }
-}
-
-#[test]
-#[ignore = "writes tests/tiny"]
-fn write() {
-    fs::create_dir_all(folder()).unwrap();
-    for (name, bytes) in files() {
-        fs::write(folder().join(name), bytes).unwrap();
+        let path = folder().join(name);
+        if write {
+            fs::create_dir_all(folder()).unwrap();
+            fs::write(&path, &bytes).unwrap();
+        }
+        let found = fs::read(&path).unwrap_or_default();
+        assert!(
+            found == bytes,
+            "tests/tiny/{name} differs: run `INSTA_UPDATE=always cargo test --test tiny`"
+        );
     }
 }
 
