@@ -247,7 +247,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// A number beside a tensor: a scalar of the tensor's dtype.
-    fn number(
+    pub(super) fn number(
         &mut self,
         env: &Environment<'a>,
         value: &Value<'a>,

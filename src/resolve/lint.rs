@@ -1,7 +1,11 @@
 //! What can be said of a body without evaluating it, in every branch: unknown
 //! and duplicate names, submodules never used, modules that contain themselves.
 
-use super::{Resolver, call::QUESTIONS, names::with_near_miss};
+use super::{
+    Resolver,
+    call::QUESTIONS,
+    names::{duplicate, with_near_miss},
+};
 use crate::{
     codes,
     diagnostic::Diagnostic,
@@ -40,10 +44,18 @@ impl<'a> Resolver<'a> {
         let mut seen: HashMap<&'a str, &'a ast::Name> = HashMap::new();
         for name in outer {
             if let Some(first) = seen.insert(&name.value, name) {
-                self.duplicate(name, first);
+                self.report(duplicate(name, first));
             }
         }
-        let mut names: BTreeSet<&str> = names_of(body);
+        let own = declared_in(body);
+        for name in seen.values().copied().chain(own.iter().copied()).collect::<Vec<_>>() {
+            // What another file declares cannot know the names used here.
+            let first = self.globals.value_name(&name.value);
+            if let Some(first) = first.filter(|first| first.span.file == name.span.file) {
+                self.report(duplicate(name, first));
+            }
+        }
+        let mut names: BTreeSet<&str> = own.iter().map(|name| name.value.as_str()).collect();
         names.extend(seen.keys());
         self.lint_declarations(body, &mut seen);
         let mut used: BTreeSet<String> = BTreeSet::new();
@@ -91,7 +103,7 @@ impl<'a> Resolver<'a> {
                     let first =
                         here.insert(&name.value, name).or_else(|| seen.get(name.value.as_str()).copied());
                     if let Some(first) = first {
-                        self.duplicate(name, first);
+                        self.report(duplicate(name, first));
                     }
                     if let DeclarationKind::Placement(placement) = &declaration.kind {
                         self.lint_module_name(&placement.module);
@@ -112,19 +124,6 @@ impl<'a> Resolver<'a> {
                 _ => {}
             }
         }
-    }
-
-    fn duplicate(&mut self, name: &ast::Name, first: &ast::Name) {
-        self.report(
-            Diagnostic::error(
-                codes::DUPLICATE_NAME,
-                name.span,
-                format!("`{}` is declared twice", name.value),
-            )
-            .mark("declared again here")
-            .label(first.span, "first declared here")
-            .help("rename or remove one of them"),
-        );
     }
 
     fn lint_module_name(&mut self, name: &ast::Name) {
@@ -284,22 +283,23 @@ fn sorted<'a, T>(items: impl Iterator<Item = &'a T>, key: impl Fn(&T) -> crate::
 
 /// Every name that a body declares, those in branches and loops included.
 pub(super) fn names_of(body: &ast::Body) -> BTreeSet<&str> {
-    let mut names = BTreeSet::new();
+    declared_in(body).into_iter().map(|name| name.value.as_str()).collect()
+}
+
+/// The same names, each time and where they are declared.
+fn declared_in(body: &ast::Body) -> Vec<&ast::Name> {
+    let mut names = Vec::new();
     for statement in &body.statements {
         match statement {
-            Statement::Declaration(declaration) => {
-                names.insert(declaration.name.value.as_str());
-            }
-            Statement::Let(value) => {
-                names.insert(value.name.value.as_str());
-            }
+            Statement::Declaration(declaration) => names.push(&declaration.name),
+            Statement::Let(value) => names.push(&value.name),
             Statement::If(branch) => {
-                names.extend(names_of(&branch.then));
-                names.extend(branch.otherwise.iter().flat_map(names_of));
+                names.extend(declared_in(&branch.then));
+                names.extend(branch.otherwise.iter().flat_map(declared_in));
             }
             Statement::For(repeat) => {
-                names.insert(repeat.name.value.as_str());
-                names.extend(names_of(&repeat.body));
+                names.push(&repeat.name);
+                names.extend(declared_in(&repeat.body));
             }
             _ => {}
         }

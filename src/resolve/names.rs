@@ -76,16 +76,7 @@ impl<'a> Globals<'a> {
 
     fn name(&mut self, name: &'a ast::Name, problems: &mut Diagnostics) {
         if let Some(first) = self.names.insert(&name.value, name) {
-            problems.push(
-                Diagnostic::error(
-                    codes::DUPLICATE_NAME,
-                    name.span,
-                    format!("`{}` is declared twice", name.value),
-                )
-                .mark("declared again here")
-                .label(first.span, "first declared here")
-                .help("rename or remove one of them"),
-            );
+            problems.push(duplicate(name, first));
         }
     }
 
@@ -95,6 +86,11 @@ impl<'a> Globals<'a> {
 
     pub fn dim(&self, name: &str) -> Option<&'a ast::DimBinding> {
         self.dims.iter().find(|binding| binding.name.value == name).copied()
+    }
+
+    /// Where a value known when compiling is declared under this name.
+    pub fn value_name(&self, name: &str) -> Option<&'a ast::Name> {
+        self.is_value(name).then(|| self.names.get(name).copied()).flatten()
     }
 
     /// A name that stands for a value known when compiling.
@@ -123,4 +119,12 @@ pub(super) fn with_near_miss<'n>(
         Some(near) => diagnostic.suggest(name.span, near, format!("there is `{near}`")),
         None => diagnostic,
     }
+}
+
+/// A name is declared where it is declared already.
+pub(super) fn duplicate(name: &ast::Name, first: &ast::Name) -> Diagnostic {
+    Diagnostic::error(codes::DUPLICATE_NAME, name.span, format!("`{}` is declared twice", name.value))
+        .mark("declared again here")
+        .label(first.span, "first declared here")
+        .help("rename or remove one of them")
 }

@@ -66,7 +66,7 @@ impl<'a> Resolver<'a> {
         for ((value, span), port) in operands.iter().zip(schema.operands) {
             let node = match (value, beside) {
                 (Value::Tensor(node), _) => Some(*node),
-                (number, Some(beside)) => self.number_beside(env, number, beside, *span),
+                (number, Some(beside)) => self.number(env, number, beside, *span),
                 _ => None,
             };
             let Some(node) = node else {
@@ -105,18 +105,6 @@ impl<'a> Resolver<'a> {
             list.push((name, attribute, span));
         }
         self.apply(env, name, nodes, list, span, &spans)
-    }
-
-    fn number_beside(
-        &mut self,
-        env: &Environment<'a>,
-        value: &Value<'a>,
-        beside: NodeId,
-        span: Span,
-    ) -> Option<NodeId> {
-        let dtype = self.type_of(beside).dtype;
-        let number = value.as_number().filter(|number| dtype.is_float() || number.fract() == 0.0)?;
-        Some(self.constant(env, number, dtype, span))
     }
 
     /// An operator over nodes: checks attributes and operands, adds the node.
