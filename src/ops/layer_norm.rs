@@ -39,7 +39,7 @@ impl Operator for LayerNorm {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [x, weight, bias] = operands(given)?;
         if [x, weight, bias].into_iter().all(kernels::fits) {
-            return kernels::layer_norm(x, weight, bias, self.eps as f32);
+            return kernels::layer_norm(x, None, [weight, bias], self.eps as f32);
         }
         let centred = x.broadcast_sub(&x.mean_keepdim(candle_core::D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(candle_core::D::Minus1)?;

@@ -5,7 +5,7 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     failure::Failure,
     graph::{Graph, Node, NodeId},
-    ops::candle_dtype,
+    ops::{candle_dtype, kernels},
     types::{Bindings, DType, Dim, Symbol},
 };
 use candle_core::{Device, Tensor};
@@ -68,6 +68,9 @@ pub(super) fn convert(tensor: &Tensor, to: DType) -> Result<Tensor, String> {
         (Held::U8, DType::Bool) => tensor.zeros_like().and_then(|zeros| tensor.ne(&zeros)),
         (_, DType::Bool) => return Err(refused()),
         (held, to) if held == candle_dtype(to) => Ok(tensor.clone()),
+        (Held::F16 | Held::BF16, DType::F32) if tensor.device().is_cpu() && tensor.is_contiguous() => {
+            kernels::widen(tensor)
+        }
         (Held::F16 | Held::BF16, DType::F32)
         | (Held::U8 | Held::I16, DType::F32)
         | (Held::U8 | Held::I16, DType::I32)

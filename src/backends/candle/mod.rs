@@ -1,6 +1,7 @@
 //! Runs a graph with candle, on a CPU or a CUDA device.
 
 mod bind;
+mod fuse;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -10,12 +11,12 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics},
     failure::Failure,
     graph::{Graph, Node, NodeId, NodeKind},
-    ops::candle_dtype,
+    ops::{Op, candle_dtype, kernels},
     types::Bindings,
 };
 use bind::{bind, convert};
 use candle_core::{Device, Tensor};
-use plan::{Plan, Step};
+use plan::{Plan, Step, Work};
 use std::collections::{BTreeMap, HashMap};
 
 /// A graph with its weights, ready to be called.
@@ -40,7 +41,9 @@ impl Executor {
         mut weights: HashMap<String, Tensor>,
         device: &Device,
     ) -> Result<Executor, Failure> {
-        let plan = Plan::new(&graph);
+        // Joint steps have no gradients.
+        let fused = device.is_cpu() && !weights.values().any(Tensor::track_op);
+        let plan = Plan::new(&graph, fused);
         let mut constants = vec![None; graph.nodes.len()];
         for (id, node) in graph.iter().filter(|(id, _)| plan.is_live(*id)) {
             let value = match &node.kind {
@@ -78,7 +81,7 @@ impl Executor {
                 *slot = Some(tensor);
             }
         }
-        for step in self.plan.steps() {
+        for step in &self.plan.steps {
             self.step(step, &mut values, &dims)?;
         }
         self.outputs(&values)
@@ -112,7 +115,7 @@ impl Executor {
             .map(|id| values.get(id.index()).cloned().flatten().ok_or_else(|| missing(self.graph.node(*id))))
             .collect::<candle_core::Result<Vec<_>>>()?;
         match &node.kind {
-            NodeKind::Op(op) => op.semantics().eval(&operands, dims)?.to_device(&self.device),
+            NodeKind::Op(op) => work(step.work, op, &operands, dims)?.to_device(&self.device),
             _ => operands.into_iter().next().ok_or_else(|| missing(node)),
         }
     }
@@ -121,8 +124,14 @@ impl Executor {
     /// that needed.
     fn fold(&mut self) -> Result<(), Failure> {
         let mut constants = std::mem::take(&mut self.constants);
-        for step in self.plan.take_constant(&self.graph) {
+        for step in std::mem::take(&mut self.plan.constant) {
             self.step(&step, &mut constants, &Bindings::new())?;
+            let node = self.graph.node(step.node);
+            if let Some(Some(value)) = constants.get_mut(step.node.index())
+                && is_turned_weight(node, &step, value)
+            {
+                *value = laid_out(value).map_err(|error| fault(node, &error))?;
+            }
         }
         self.constants = constants;
         Ok(())
@@ -155,6 +164,36 @@ impl Executor {
         };
         self.graph.outputs.iter().map(|output| Ok((output.name.clone(), value(output.node)?))).collect()
     }
+}
+
+fn work(work: Work, op: &Op, operands: &[Tensor], dims: &Bindings) -> candle_core::Result<Tensor> {
+    match (work, operands) {
+        (Work::Linear { gelu }, [lhs, rhs, bias]) => {
+            kernels::matmul(lhs, rhs, kernels::Finish { bias: Some(bias), gelu })
+        }
+        (Work::AddNorm { eps }, [x, other, weight, bias]) => kernels::layer_norm(
+            &x.contiguous()?,
+            Some(&other.contiguous()?),
+            [&weight.contiguous()?, &bias.contiguous()?],
+            eps,
+        ),
+        (Work::MaskedSoftmax { divisor }, [scores, mask]) => {
+            kernels::masked_softmax(&scores.contiguous()?, divisor, mask)
+        }
+        _ => op.semantics().eval(operands, dims),
+    }
+}
+
+/// A matrix that was turned, and that nothing needs the other way.
+fn is_turned_weight(node: &Node, step: &Step, value: &Tensor) -> bool {
+    let turned = matches!(node.kind, NodeKind::Op(Op::Transpose(_)));
+    turned && value.rank() == 2 && step.last_used == step.operands && !value.is_contiguous()
+}
+
+/// The matrix in one piece, as products read it fastest.
+fn laid_out(turned: &Tensor) -> candle_core::Result<Tensor> {
+    let original = turned.t()?;
+    if kernels::fits(&original) { kernels::transpose(&original) } else { Ok(turned.clone()) }
 }
 
 /// The weight at `path`, as the graph wants it.

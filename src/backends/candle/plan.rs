@@ -1,29 +1,59 @@
 //! Which nodes are run, in what order, and when their values are freed.
 
+use super::fuse::fuse;
 use crate::{
     graph::{Graph, Node, NodeId, NodeKind},
     ops::{Attribute, Op},
     types::Dim,
 };
 
-/// One node to run.
+/// One value to compute.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
-    /// The node.
+    /// The node whose value it is.
     pub(super) node: NodeId,
     /// Whose values it works on; boundaries are looked through.
     pub(super) operands: Vec<NodeId>,
+    /// How.
+    pub(super) work: Work,
     /// Values that no later step and no output needs.
     pub(super) last_used: Vec<NodeId>,
+}
+
+/// How a step computes its value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Work {
+    /// As the node's operator says.
+    Operator,
+    /// `operands[0] @ operands[1] + operands[2]`, and then GELU.
+    Linear {
+        /// Takes the GELU.
+        gelu: bool,
+    },
+    /// The layer norm of `operands[0] + operands[1]` with weight `operands[2]` and
+    /// bias `operands[3]`.
+    AddNorm {
+        /// What is added to the variance.
+        eps: f32,
+    },
+    /// The softmax of `operands[0] / divisor + operands[1]`.
+    MaskedSoftmax {
+        /// What the first operand is divided by.
+        divisor: f32,
+    },
 }
 
 /// What running a graph takes.
 #[derive(Debug)]
 pub(super) struct Plan {
-    steps: Vec<Step>,
+    /// Steps whose results are the same in every call, in order.
+    pub(super) constant: Vec<Step>,
+    /// The steps of a call, in order.
+    pub(super) steps: Vec<Step>,
     /// By node: an output depends on it.
     live: Vec<bool>,
-    /// By node: the node whose value it has; another one for boundaries.
+    /// By node: the node whose value it has; another one for boundaries and
+    /// dropout.
     sources: Vec<NodeId>,
 }
 
@@ -32,79 +62,28 @@ pub(super) struct Plan {
 const SMALL: i64 = 1 << 16;
 
 impl Plan {
-    /// The plan for every output.
-    pub(super) fn new(graph: &Graph) -> Plan {
-        let mut plan = Plan { steps: Vec::new(), live: vec![false; graph.nodes.len()], sources: Vec::new() };
-        for (id, node) in graph.iter() {
-            let source = match (&node.kind, node.operands.first()) {
-                (NodeKind::Boundary, Some(operand)) => plan.source(*operand),
-                _ => id,
-            };
-            plan.sources.push(source);
-        }
+    /// The plan for every output. `fused` joins steps where a CPU has a loop for
+    /// several at once.
+    pub(super) fn new(graph: &Graph, fused: bool) -> Plan {
+        let live = vec![false; graph.nodes.len()];
+        let mut plan = Plan { constant: Vec::new(), steps: Vec::new(), live, sources: sources(graph) };
         let outputs: Vec<_> = graph.outputs.iter().map(|output| plan.source(output.node)).collect();
         plan.mark_live(graph, &outputs);
-        for (id, node) in graph.iter() {
-            if plan.is_live(id) && matches!(node.kind, NodeKind::Op(_)) {
-                let operands = node.operands.iter().map(|operand| plan.source(*operand)).collect();
-                plan.steps.push(Step { node: id, operands, last_used: Vec::new() });
-            }
-        }
-        free_at_last_use(&mut plan.steps, &outputs, graph.nodes.len());
+        let (constant, steps) = plan.split(graph);
+        plan.steps = if fused { fuse(graph, steps, &outputs) } else { steps };
+        plan.constant = constant;
+        plan.free_at_last_use(&outputs);
         plan
     }
 
     /// An output depends on the node.
     pub(super) fn is_live(&self, id: NodeId) -> bool {
-        self.live.get(id.index()).copied().unwrap_or(false)
+        at(&self.live, id)
     }
 
     /// The node whose value this one has.
     pub(super) fn source(&self, id: NodeId) -> NodeId {
         self.sources.get(id.index()).copied().unwrap_or(id)
-    }
-
-    /// The steps of a call, in order.
-    pub(super) fn steps(&self) -> &[Step] {
-        &self.steps
-    }
-
-    /// Removes and returns the steps whose results are the same in every call, but
-    /// for those that would only make large tensors out of small ones.
-    pub(super) fn take_constant(&mut self, graph: &Graph) -> Vec<Step> {
-        let mut constant: Vec<_> = graph
-            .nodes
-            .iter()
-            .map(|node| matches!(node.kind, NodeKind::Parameter(_) | NodeKind::Constant(_)))
-            .collect();
-        let (folded, kept) = std::mem::take(&mut self.steps).into_iter().partition(|step| {
-            let node = graph.node(step.node);
-            let fold = step.operands.iter().all(|id| constant.get(id.index()).copied().unwrap_or(false))
-                && is_known(node)
-                && is_worth_keeping(graph, step);
-            if let Some(slot) = constant.get_mut(step.node.index()) {
-                *slot = fold;
-            }
-            fold
-        });
-        self.steps = kept;
-        let folded: Vec<Step> = folded;
-        self.share(folded, &constant)
-    }
-
-    /// Frees after a folded step only what no call needs, and in a call only what
-    /// that call computed.
-    fn share(&mut self, mut folded: Vec<Step>, constant: &[bool]) -> Vec<Step> {
-        let is_constant = |id: &NodeId| constant.get(id.index()).copied().unwrap_or(false);
-        let needed: std::collections::HashSet<NodeId> =
-            self.steps.iter().flat_map(|step| step.operands.iter().copied()).collect();
-        for step in &mut folded {
-            step.last_used.retain(|id| !needed.contains(id));
-        }
-        for step in &mut self.steps {
-            step.last_used.retain(|id| !is_constant(id));
-        }
-        folded
     }
 
     fn mark_live(&mut self, graph: &Graph, outputs: &[NodeId]) {
@@ -119,19 +98,75 @@ impl Plan {
             waiting.extend(graph.node(id).operands.iter().map(|operand| self.source(*operand)));
         }
     }
+
+    /// A step for each live operator: those whose results are the same in every
+    /// call, but for what would only make large tensors out of small ones; and the
+    /// others.
+    fn split(&self, graph: &Graph) -> (Vec<Step>, Vec<Step>) {
+        let mut constant = vec![false; graph.nodes.len()];
+        let live = graph.iter().filter(|(id, _)| self.is_live(*id) && self.source(*id) == *id);
+        let steps = live.filter_map(|(id, node)| {
+            let operands: Vec<_> = node.operands.iter().map(|operand| self.source(*operand)).collect();
+            let fixed = match node.kind {
+                NodeKind::Parameter(_) | NodeKind::Constant(_) => true,
+                NodeKind::Op(_) => {
+                    operands.iter().all(|id| at(&constant, *id))
+                        && is_known(node)
+                        && is_worth_keeping(graph, node)
+                }
+                NodeKind::Input | NodeKind::Boundary => false,
+            };
+            if let Some(slot) = constant.get_mut(id.index()) {
+                *slot = fixed;
+            }
+            let step = Step { node: id, operands, work: Work::Operator, last_used: Vec::new() };
+            matches!(node.kind, NodeKind::Op(_)).then_some((fixed, step))
+        });
+        let (constant, steps): (Vec<_>, Vec<_>) = steps.partition(|(fixed, _)| *fixed);
+        let only_steps = |list: Vec<(bool, Step)>| list.into_iter().map(|(_, step)| step).collect();
+        (only_steps(constant), only_steps(steps))
+    }
+
+    /// Notes in each step which values it is the last to use. What is computed once
+    /// is not freed by calls.
+    fn free_at_last_use(&mut self, outputs: &[NodeId]) {
+        let mut used_later = vec![false; self.sources.len()];
+        let mut is_last = |id: &NodeId| match used_later.get_mut(id.index()) {
+            Some(used) => !std::mem::replace(used, true),
+            None => false,
+        };
+        outputs.iter().for_each(|id| {
+            is_last(id);
+        });
+        let mut of_calls = vec![false; self.sources.len()];
+        for id in self.steps.iter().map(|step| step.node) {
+            if let Some(slot) = of_calls.get_mut(id.index()) {
+                *slot = true;
+            }
+        }
+        for step in self.steps.iter_mut().rev() {
+            step.last_used = step.operands.iter().copied().filter(|id| is_last(id)).collect();
+            step.last_used.retain(|id| at(&of_calls, *id));
+        }
+        for step in self.constant.iter_mut().rev() {
+            step.last_used = step.operands.iter().copied().filter(|id| is_last(id)).collect();
+        }
+    }
 }
 
-/// Notes in each step which values it is the last to use.
-fn free_at_last_use(steps: &mut [Step], outputs: &[NodeId], nodes: usize) {
-    let mut used_later = vec![false; nodes];
-    let mut mark =
-        |id: NodeId| used_later.get_mut(id.index()).is_some_and(|used| !std::mem::replace(used, true));
-    for output in outputs {
-        mark(*output);
+fn at(flags: &[bool], id: NodeId) -> bool {
+    flags.get(id.index()).copied().unwrap_or(false)
+}
+
+/// By node: the node whose value it has.
+fn sources(graph: &Graph) -> Vec<NodeId> {
+    let mut sources: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
+    for (id, node) in graph.iter() {
+        let same = matches!(node.kind, NodeKind::Boundary | NodeKind::Op(Op::Dropout(_)));
+        let operand = node.operands.first().filter(|_| same);
+        sources.push(operand.and_then(|operand| sources.get(operand.index()).copied()).unwrap_or(id));
     }
-    for step in steps.iter_mut().rev() {
-        step.last_used = step.operands.iter().copied().filter(|operand| mark(*operand)).collect();
-    }
+    sources
 }
 
 /// Neither the type nor an attribute depends on the sizes of a call.
@@ -152,11 +187,11 @@ fn attributes_known(op: &Op) -> bool {
     op.attributes().iter().all(|(_, attribute)| known(attribute))
 }
 
-fn is_worth_keeping(graph: &Graph, step: &Step) -> bool {
-    let count = |id: &NodeId| {
-        let sizes = graph.node(*id).ty.shape.iter().map(|dim| dim.as_known().unwrap_or(i64::MAX));
+fn is_worth_keeping(graph: &Graph, node: &Node) -> bool {
+    let count = |node: &Node| {
+        let sizes = node.ty.shape.iter().map(|dim| dim.as_known().unwrap_or(i64::MAX));
         sizes.fold(1_i64, i64::saturating_mul)
     };
-    let given = step.operands.iter().map(count).fold(0, i64::saturating_add);
-    count(&step.node) <= given.max(SMALL)
+    let given = node.operands.iter().map(|id| count(graph.node(*id))).fold(0, i64::saturating_add);
+    count(node) <= given.max(SMALL)
 }

@@ -104,7 +104,7 @@ fn a_graph_is_run() {
 #[test]
 fn what_depends_on_weights_alone_is_computed_once_and_the_rest_freed() {
     let executor = linear().executor(&[("weight", zeros(&[3, 2]))]).unwrap();
-    assert_eq!(executor.plan.steps().len(), 2);
+    assert_eq!(executor.plan.steps.len(), 2);
     let kept: Vec<_> = executor.constants.iter().map(Option::is_some).collect();
     // The transposed weight and the number; neither the weight nor the unused one.
     assert_eq!(kept, [false, false, true, false, false, true, false, false]);
@@ -219,4 +219,73 @@ fn a_fault_names_the_value_and_its_place() {
         "`gather.2` cannot be computed: id 99 at [1] is outside the 99 rows of the table"
     );
     assert_eq!(diagnostic.span.unwrap().start, 2);
+}
+
+/// A feed-forward layer with its residual sum, and attention probabilities.
+fn fusible() -> Builder {
+    let mut builder = Builder::default();
+    let x = builder.input("x", DType::F32, &["batch", "seq", "4"]);
+    let mask = builder.input("mask", DType::F32, &["batch", "1", "seq"]);
+    let linear = |builder: &mut Builder, x: NodeId, path: &str| {
+        let weight = builder.parameter(&format!("{path}.weight"), &["4", "4"]);
+        let bias = builder.parameter(&format!("{path}.bias"), &["4"]);
+        let turned = builder.op("transpose", &[weight], &[("axes", vec![1, 0].into())]);
+        let product = builder.op("matmul", &[x, turned], &[]);
+        builder.op("add", &[bias, product], &[])
+    };
+    let wide = linear(&mut builder, x, "wide");
+    let wide = builder.op("gelu", &[wide], &[]);
+    let narrow = linear(&mut builder, wide, "narrow");
+    let narrow = builder.op("dropout", &[narrow], &[("p", 0.1.into())]);
+    let sum = builder.op("add", &[narrow, x], &[]);
+    let (weight, bias) = (builder.parameter("norm.weight", &["4"]), builder.parameter("norm.bias", &["4"]));
+    let norm = builder.op("layer_norm", &[sum, weight, bias], &[("eps", 1e-12.into())]);
+    let turned = builder.op("transpose", &[norm], &[("axes", vec![0, 2, 1].into())]);
+    let scores = builder.op("matmul", &[norm, turned], &[]);
+    let root = builder.push(NodeKind::Constant(3.0), &[], "root", TensorType::new(DType::F32, []));
+    let scores = builder.op("divide", &[scores, root], &[]);
+    let scores = builder.op("add", &[scores, mask], &[]);
+    let probabilities = builder.op("softmax", &[scores], &[]);
+    builder.output("norm", norm);
+    builder.output("probabilities", probabilities);
+    builder
+}
+
+#[test]
+fn joint_steps_give_what_their_parts_give() {
+    let numbers = |shape: &[usize]| {
+        let count = shape.iter().product::<usize>() as f32;
+        let numbers = Tensor::arange(0_f32, count, &Device::Cpu).unwrap();
+        (numbers * 0.7).unwrap().sin().unwrap().reshape(shape).unwrap()
+    };
+    let paths = fusible().0.nodes.into_iter().filter_map(|node| match node.kind {
+        NodeKind::Parameter(parameter) => Some((parameter.path, numbers(&vec![4; node.ty.rank()]))),
+        _ => None,
+    });
+    let weights: HashMap<String, Tensor> = paths.collect();
+    // Weights that are trained are not run in joint steps.
+    let trained = weights.iter().map(|(path, weight)| {
+        let variable = candle_core::Var::from_tensor(weight).unwrap();
+        (path.clone(), variable.as_tensor().clone())
+    });
+    let apart = Executor::new(fusible().0, trained.collect(), &Device::Cpu).unwrap();
+    let joint = Executor::new(fusible().0, weights, &Device::Cpu).unwrap();
+    let kinds: Vec<_> = joint.plan.steps.iter().map(|step| step.work).collect();
+    assert_eq!(
+        kinds,
+        [
+            Work::Linear { gelu: true },
+            Work::Linear { gelu: false },
+            Work::AddNorm { eps: 1e-12 },
+            Work::Operator,
+            Work::Operator,
+            Work::MaskedSoftmax { divisor: 3.0 },
+        ]
+    );
+    let given = inputs(&[("x", numbers(&[2, 3, 4])), ("mask", numbers(&[2, 1, 3]))]);
+    let (joint, apart) = (joint.run(&given).unwrap(), apart.run(&given).unwrap());
+    for name in ["norm", "probabilities"] {
+        let difference = (&joint[name] - &apart[name]).unwrap().abs().unwrap().max_all().unwrap();
+        assert!(difference.to_scalar::<f32>().unwrap() < 1e-6, "{name}: {difference}");
+    }
 }

@@ -1,18 +1,16 @@
 //! GELU with the error function as a quotient of polynomials.
 
-use super::{PIECE, map_rows, with_numbers};
+use super::{PIECE, lend, map_rows};
 use candle_core::{Result, Tensor};
 use std::f64::consts::FRAC_1_SQRT_2;
 
 /// `x / 2 * (1 + erf(x / sqrt(2)))` of a tensor that [`fits`](super::fits).
 pub(crate) fn gelu(x: &Tensor) -> Result<Tensor> {
-    let result = with_numbers(x, |x| {
-        map_rows(x, PIECE, |x, result| {
-            for (x, result) in x.iter().zip(result) {
-                *result = of(*x);
-            }
-        })
-    })?;
+    let result = map_rows(lend(x).in_order()?, PIECE, |_, x, result| {
+        for (x, result) in x.iter().zip(result) {
+            *result = of(*x);
+        }
+    });
     Tensor::from_vec(result, x.shape(), x.device())
 }
 

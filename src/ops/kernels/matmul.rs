@@ -1,47 +1,53 @@
 //! Products of matrices, many at a time and without copies.
 
-use super::numbers;
+use super::{PIECE, gelu, is_plain, lend, starts, unfit};
 use crate::ops::broadcast::broadcast_sizes;
-use candle_core::{DType, Error, Layout, Result, Tensor};
+use candle_core::{Error, Layout, Result, Tensor};
 use gemm::Parallelism;
+use pulp::Arch;
 use rayon::prelude::*;
+
+/// What is done with a product while it is at hand.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Finish<'a> {
+    /// A number for each column, added to every row.
+    pub(crate) bias: Option<&'a Tensor>,
+    /// Then takes the GELU of each number.
+    pub(crate) gelu: bool,
+}
 
 /// The tensors are f32 on a CPU, in any layout, and not part of a gradient's path.
 pub(crate) fn can_multiply(lhs: &Tensor, rhs: &Tensor) -> bool {
-    [lhs, rhs]
-        .iter()
-        .all(|x| x.device().is_cpu() && x.dtype() == DType::F32 && x.rank() >= 2 && !x.track_op())
+    [lhs, rhs].iter().all(|x| is_plain(x) && x.rank() >= 2)
 }
 
 /// The products of the matrices in the last two axes of tensors that
 /// [`can_multiply`]; the axes before are brought together as NumPy does it.
-/// `bias`, a number for each column, is added to every row.
-pub(crate) fn matmul(lhs: &Tensor, rhs: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub(crate) fn matmul(lhs: &Tensor, rhs: &Tensor, finish: Finish) -> Result<Tensor> {
     let (leading, [m, k, n]) = shapes(lhs, rhs)?;
     let shape: Vec<usize> = leading.iter().copied().chain([m, n]).collect();
     let rows = leading.iter().product::<usize>() * m;
-    // One matrix on the right serves all on the left in one go.
-    let shared = rhs.rank() == 2 && lhs.is_contiguous() && lhs.elem_count() == rows * k;
-    let (leading, m) = if shared { (Vec::new(), rows) } else { (leading, m) };
-
-    let mut result = match bias {
-        Some(bias) => bias.contiguous()?.flatten_all()?.to_vec1::<f32>()?.repeat(rows),
+    let mut result = match finish.bias {
+        Some(bias) => bias.flatten_all()?.to_vec1::<f32>()?.repeat(rows),
         None => vec![0.0; rows * n],
     };
-    if result.is_empty() || k == 0 {
-        return Tensor::from_vec(result, shape, lhs.device());
+    if !result.is_empty() && k > 0 {
+        let (left, right) = (lend(lhs), lend(rhs));
+        // One matrix on the right serves all on the left in one go.
+        let stacked = rhs.rank() == 2 && lhs.is_contiguous();
+        let (left, right) = if stacked {
+            let stack = Layout::contiguous_with_offset((rows, k), left.1.start_offset());
+            (Matrices::new(left.all()?, &stack, &[])?, Matrices::new(right.all()?, right.1, &[])?)
+        } else {
+            (Matrices::new(left.all()?, left.1, &leading)?, Matrices::new(right.all()?, right.1, &leading)?)
+        };
+        multiply(&left, &right, &mut result, finish.bias.is_some())?;
     }
-    let (left_storage, left_layout) = lhs.storage_and_layout();
-    let (right_storage, right_layout) = rhs.storage_and_layout();
-    let left = if shared {
-        let start = left_layout.start_offset();
-        Matrices { numbers: numbers(&left_storage)?, starts: vec![start], rows: (m, k), columns: (k, 1) }
-    } else {
-        Matrices::new(numbers(&left_storage)?, left_layout, &leading)?
-    };
-    let right = Matrices::new(numbers(&right_storage)?, right_layout, &leading)?;
-    multiply(&left, &right, &mut result, bias.is_some())?;
-    drop((left_storage, right_storage));
+    if finish.gelu {
+        let arch = Arch::new();
+        let pieces = result.par_chunks_mut(PIECE);
+        pieces.for_each(|piece| arch.dispatch(|| piece.iter_mut().for_each(|x| *x = gelu::of(*x))));
+    }
     Tensor::from_vec(result, shape, lhs.device())
 }
 
@@ -68,19 +74,11 @@ struct Matrices<'a> {
 impl<'a> Matrices<'a> {
     /// The matrices of a tensor, repeated to fill `leading`.
     fn new(numbers: &'a [f32], layout: &Layout, leading: &[usize]) -> Result<Matrices<'a>> {
-        let layout = match layout.dims() {
-            [.., rows, columns] => layout.broadcast_as([leading, &[*rows, *columns]].concat())?,
-            _ => return Err(Error::Msg("a matrix has rows and columns".to_owned())),
+        let (&[.., rows, columns], &[.., down, right]) = (layout.dims(), layout.stride()) else {
+            return Err(unfit());
         };
-        let axes: Vec<_> = layout.dims().iter().copied().zip(layout.stride().iter().copied()).collect();
-        let [leading @ .., rows, columns] = axes.as_slice() else {
-            return Err(Error::Msg("a matrix has rows and columns".to_owned()));
-        };
-        let mut starts = vec![layout.start_offset()];
-        for (size, stride) in leading {
-            starts = starts.iter().flat_map(|start| (0..*size).map(move |at| start + at * stride)).collect();
-        }
-        Ok(Matrices { numbers, starts, rows: *rows, columns: *columns })
+        let starts = starts(layout, leading, 2)?;
+        Ok(Matrices { numbers, starts, rows: (rows, down), columns: (columns, right) })
     }
 
     /// Every element of every matrix is among the numbers.
@@ -163,7 +161,7 @@ mod tests {
 
     fn same(lhs: &Tensor, rhs: &Tensor) {
         // Whole numbers this small are exact in any order of additions.
-        let ours = matmul(lhs, rhs, None).unwrap();
+        let ours = matmul(lhs, rhs, Finish::default()).unwrap();
         let theirs = lhs.contiguous().unwrap().broadcast_matmul(&rhs.contiguous().unwrap()).unwrap();
         assert_eq!(ours.dims(), theirs.dims());
         assert_eq!(
@@ -188,11 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bias_is_added_to_every_row() {
+    fn a_bias_is_added_to_every_row_and_gelu_taken() {
         let bias = tensor(&[5]);
         let (lhs, rhs) = (tensor(&[2, 3, 4]), tensor(&[4, 5]));
-        let expected = matmul(&lhs, &rhs, None).unwrap().broadcast_add(&bias).unwrap();
-        let result = matmul(&lhs, &rhs, Some(&bias)).unwrap();
+        let expected = matmul(&lhs, &rhs, Finish::default()).unwrap().broadcast_add(&bias).unwrap();
+        let result = matmul(&lhs, &rhs, Finish { bias: Some(&bias), gelu: false }).unwrap();
+        assert_eq!(result.to_vec3::<f32>().unwrap(), expected.to_vec3::<f32>().unwrap());
+        let result = matmul(&lhs, &rhs, Finish { bias: Some(&bias), gelu: true }).unwrap();
+        let expected = super::gelu::gelu(&expected).unwrap();
         assert_eq!(result.to_vec3::<f32>().unwrap(), expected.to_vec3::<f32>().unwrap());
     }
 }

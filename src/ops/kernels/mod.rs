@@ -1,46 +1,66 @@
 //! Loops over f32 in a CPU's memory, for what candle has no fast form of.
 //!
 //! Each loop is compiled for several instruction sets, of which the widest that
-//! the machine has is run, and is shared among all cores. No loop relies on fused
-//! multiply-add, so results do not depend on the machine.
+//! the machine has is run, and is shared among all cores. No loop but that of
+//! matmul relies on fused multiply-add or on the number of cores, so the results
+//! of the others are the same on every machine.
 
+mod convert;
 mod exp;
 mod gelu;
 mod layer_norm;
 mod matmul;
 mod softmax;
+mod transpose;
 
+pub(crate) use convert::widen;
 pub(crate) use gelu::gelu;
 pub(crate) use layer_norm::layer_norm;
-pub(crate) use matmul::{can_multiply, matmul};
-pub(crate) use softmax::softmax;
+pub(crate) use matmul::{Finish, can_multiply, matmul};
+pub(crate) use softmax::{masked_softmax, softmax};
+pub(crate) use transpose::transpose;
 
-use candle_core::{CpuStorage, Error, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Error, Layout, Result, Storage, Tensor};
 use pulp::Arch;
 use rayon::prelude::*;
+use std::ops::Deref;
 
 /// Numbers that are handed to a core at once: few enough to balance, enough to be
 /// worth it.
 const PIECE: usize = 16 * 1024;
 
+/// The tensor is f32 on a CPU and not part of a gradient's path.
+fn is_plain(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32 && !x.track_op()
+}
+
 /// The tensor is in the form that the loops read: f32, in one piece, on a CPU, and
 /// not part of a gradient's path.
 pub(crate) fn fits(x: &Tensor) -> bool {
-    x.device().is_cpu() && x.dtype() == candle_core::DType::F32 && x.is_contiguous() && !x.track_op()
+    is_plain(x) && x.is_contiguous()
 }
 
-/// Gives `read` the numbers of a tensor that [`fits`].
-fn with_numbers<T>(x: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Result<T> {
+/// The numbers of a tensor, lent by it.
+struct Numbers<'a, S>(S, &'a Layout);
+
+fn lend(x: &Tensor) -> Numbers<'_, impl Deref<Target = Storage>> {
     let (storage, layout) = x.storage_and_layout();
-    let (start, end) = layout.contiguous_offsets().ok_or_else(unfit)?;
-    numbers(&storage)?.get(start..end).map(read).ok_or_else(unfit)
+    Numbers(storage, layout)
 }
 
-/// All numbers of a storage, whatever part of them a tensor is.
-fn numbers(storage: &Storage) -> Result<&[f32]> {
-    match storage {
-        Storage::Cpu(CpuStorage::F32(numbers)) => Ok(numbers),
-        _ => Err(unfit()),
+impl<S: Deref<Target = Storage>> Numbers<'_, S> {
+    /// All numbers of the storage, whatever part of them the tensor is.
+    fn all(&self) -> Result<&[f32]> {
+        match &*self.0 {
+            Storage::Cpu(CpuStorage::F32(numbers)) => Ok(numbers),
+            _ => Err(unfit()),
+        }
+    }
+
+    /// Those of the tensor, which [`fits`].
+    fn in_order(&self) -> Result<&[f32]> {
+        let (start, end) = self.1.contiguous_offsets().ok_or_else(unfit)?;
+        self.all()?.get(start..end).ok_or_else(unfit)
     }
 }
 
@@ -48,23 +68,39 @@ fn unfit() -> Error {
     Error::Msg("the numbers are not f32 in one piece on a CPU".to_owned())
 }
 
-/// Rows of `length` numbers, each made from a row of `x` by `row`.
-fn map_rows(x: &[f32], length: usize, row: impl Fn(&[f32], &mut [f32]) + Sync) -> Vec<f32> {
+/// Rows of `length` numbers, each made from a row of `x` by `row`, which is also
+/// told which one it is.
+fn map_rows(x: &[f32], length: usize, row: impl Fn(usize, &[f32], &mut [f32]) + Sync) -> Vec<f32> {
     let length = length.max(1);
-    let piece = (PIECE / length).max(1) * length;
+    let rows = (PIECE / length).max(1);
     let mut result = vec![0.0; x.len()];
     let arch = Arch::new();
-    x.par_chunks(piece).zip(result.par_chunks_mut(piece)).for_each(|(x, result)| {
+    let pieces = x.par_chunks(rows * length).zip(result.par_chunks_mut(rows * length));
+    pieces.enumerate().for_each(|(piece, (x, result))| {
         arch.dispatch(
             #[inline(always)]
             || {
-                for (x, result) in x.chunks(length).zip(result.chunks_mut(length)) {
-                    row(x, result);
+                let pairs = x.chunks(length).zip(result.chunks_mut(length));
+                for (at, (x, result)) in pairs.enumerate() {
+                    row(piece * rows + at, x, result);
                 }
             },
         );
     });
     result
+}
+
+/// Where each matrix or row begins that the axes of `leading` count, in a layout
+/// that has only the last `inner` axes besides.
+fn starts(layout: &Layout, leading: &[usize], inner: usize) -> Result<Vec<usize>> {
+    let split = layout.dims().len().checked_sub(inner).ok_or_else(unfit)?;
+    let whole: Vec<usize> = leading.iter().chain(layout.dims().iter().skip(split)).copied().collect();
+    let layout = layout.broadcast_as(whole)?;
+    let mut starts = vec![layout.start_offset()];
+    for (size, stride) in leading.iter().zip(layout.stride()) {
+        starts = starts.iter().flat_map(|start| (0..*size).map(move |at| start + at * stride)).collect();
+    }
+    Ok(starts)
 }
 
 /// How many parts a sum is computed in, so that a vector of them is computed at once.
