@@ -86,6 +86,7 @@ fn fake_quantize_gives_the_bits_of_torchs_own_operator() {
     let tensors =
         candle_core::safetensors::load(folder.join("fb_tensors.safetensors"), &Device::Cpu).unwrap();
     let tensor = |name: &Value| tensors[name.as_str().unwrap()].clone();
+    let mut checked = 0;
     for case in json(folder.join("fb_cases.json"))["cases"].as_array().unwrap() {
         let unspecified = case["note"].as_str().is_some_and(|note| note.contains("unspecified"));
         // Torch multiplies by the inverse of the step, ONNX divides by the step: at a
@@ -103,7 +104,9 @@ fn fake_quantize_gives_the_bits_of_torchs_own_operator() {
         let apart = (result - expected).unwrap().abs().unwrap();
         let beyond = apart.broadcast_sub(&(&operands[1] * 1e-6).unwrap()).unwrap().max_all().unwrap();
         assert!(beyond.to_scalar::<f32>().unwrap() <= 0.0, "{id}");
+        checked += 1;
     }
+    assert_eq!(checked, 80);
 }
 
 #[test]
@@ -112,13 +115,15 @@ fn activations_are_those_of_transformers() {
     let tensors: HashMap<String, Tensor> =
         candle_core::safetensors::load(folder.join("activations.safetensors"), &Device::Cpu).unwrap();
     let case = json(folder.join("case.json"));
+    let mut checked = Vec::new();
     for (name, operator) in [("gelu", "gelu"), ("relu", "relu"), ("tanh", "tanh"), ("sigmoid", "sigmoid")] {
         let tolerance = case["tolerances"][name]["y"]["atol"].as_f64();
         let Some((expected, tolerance)) = tensors.get(&format!("{name}.y")).zip(tolerance) else { continue };
         let result = evaluate(operator, &[tensors["x"].clone()], Vec::new()).unwrap();
         let apart = (result - expected).unwrap().abs().unwrap().max_all().unwrap();
         let apart = f64::from(apart.to_scalar::<f32>().unwrap());
-        eprintln!("{name}: {apart:.1e} of {tolerance:.1e}");
         assert!(apart <= tolerance, "{name}: {apart}");
+        checked.push(name);
     }
+    assert_eq!(checked, ["gelu", "relu", "tanh", "sigmoid"]);
 }
