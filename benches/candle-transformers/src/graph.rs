@@ -68,7 +68,8 @@ impl Builder {
     }
 
     fn input(&mut self, name: &str, dtype: DType) -> NodeId {
-        let node = self.push(NodeKind::Input, &[], name.to_owned(), TensorType::new(dtype, dims(&["batch", "seq"])));
+        let node =
+            self.push(NodeKind::Input, &[], name.to_owned(), TensorType::new(dtype, dims(&["batch", "seq"])));
         self.0.inputs.push(Input { name: name.to_owned(), node });
         node
     }
@@ -121,11 +122,13 @@ impl Builder {
 
     fn layer(&mut self, sizes: &Sizes, path: &str, x: NodeId, mask: NodeId) -> NodeId {
         let attention = self.attention(sizes, &format!("{path}.attention.self"), x, mask);
-        let attention = self.linear(&format!("{path}.attention.output.dense"), attention, sizes.hidden, sizes.hidden);
+        let attention =
+            self.linear(&format!("{path}.attention.output.dense"), attention, sizes.hidden, sizes.hidden);
         let attention = self.op("dropout", &[attention], [("p", 0.1.into())]);
         let sum = self.op("add", &[attention, x], []);
         let attention = self.layer_norm(sizes, &format!("{path}.attention.output.LayerNorm"), sum);
-        let wide = self.linear(&format!("{path}.intermediate.dense"), attention, sizes.hidden, sizes.intermediate);
+        let wide =
+            self.linear(&format!("{path}.intermediate.dense"), attention, sizes.hidden, sizes.intermediate);
         let wide = self.op("gelu", &[wide], []);
         let narrow = self.linear(&format!("{path}.output.dense"), wide, sizes.intermediate, sizes.hidden);
         let narrow = self.op("dropout", &[narrow], [("p", 0.1.into())]);
