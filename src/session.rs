@@ -111,7 +111,12 @@ impl Session {
             }
             let graph = self.compile(Given::Exactly(given), request.clone())?;
             self.load(&graph)?;
-            let graph = recast(Graph::clone(&graph), self.engine.dtype);
+            let graph = Checked::new(recast(graph.into_inner(), self.engine.dtype)).map_err(|fault| {
+                Failure::input(format!(
+                    "the model cannot be computed in {}: {}",
+                    self.engine.dtype, fault.message
+                ))
+            })?;
             let executor = Executor::new(graph, self.weights.clone(), &self.engine.device)?;
             self.executors.insert(signature.clone(), executor);
         }

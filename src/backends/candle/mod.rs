@@ -10,7 +10,7 @@ use crate::{
     codes,
     diagnostic::{Diagnostic, Diagnostics},
     failure::Failure,
-    graph::{Graph, Node, NodeId, NodeKind},
+    graph::{Checked, Graph, Node, NodeId, NodeKind},
     ops::{Op, candle_dtype, kernels},
     types::Bindings,
 };
@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 ///
 /// What depends on weights alone is computed once, when it is made.
 pub struct Executor {
-    graph: Graph,
+    graph: Checked,
     plan: Plan,
     /// Values that are the same in every call, by node.
     constants: Vec<Option<Tensor>>,
@@ -37,7 +37,7 @@ impl Executor {
     /// nothing. Fails where one is missing, has another shape or cannot be
     /// converted, or where the device fails.
     pub fn new(
-        graph: Graph,
+        graph: Checked,
         mut weights: HashMap<String, Tensor>,
         device: &Device,
     ) -> Result<Executor, Failure> {
