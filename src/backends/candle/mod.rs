@@ -66,6 +66,11 @@ impl Executor {
         &self.graph
     }
 
+    /// The shapes of these tensors are ones that the graph was made for.
+    pub fn accepts(&self, inputs: &BTreeMap<String, Tensor>) -> bool {
+        bind::fits(&self.graph, inputs)
+    }
+
     /// Computes the outputs from the inputs, by their names.
     ///
     /// Symbolic sizes are those of the given tensors. Fails where a tensor is
