@@ -39,7 +39,7 @@ impl NodeId {
 pub struct ScopeId(pub u32);
 
 /// A model with its sizes from a config, for one way of calling it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
     /// The model's name.
     pub name: String,

@@ -144,36 +144,58 @@ impl<'a> Resolver<'a> {
                         }
                     }
                 }
-                self.report_unfit(leaves, given);
+                self.report_unfit(leaves, given, &bindings);
             }
         }
         self.report_missing(leaves, model);
     }
 
-    fn report_unfit(&mut self, leaves: &[Leaf<'a>], given: &BTreeMap<String, GivenTensor>) {
+    /// Reports given tensors that fit none of their types; `bindings` are the sizes
+    /// that the others have told.
+    fn report_unfit(
+        &mut self,
+        leaves: &[Leaf<'a>],
+        given: &BTreeMap<String, GivenTensor>,
+        bindings: &Bindings,
+    ) {
         for leaf in leaves.iter().filter(|leaf| leaf.chosen.is_none()) {
             let Some(tensor) = given.get(&leaf.name) else { continue };
             let wanted =
                 list_of(leaf.patterns.iter().map(|pattern| pattern.text.as_str()).collect::<BTreeSet<_>>());
-            self.report(
-                Diagnostic::error(
-                    codes::INPUT,
-                    leaf.input.ty.span,
-                    format!("`{}` is given as {tensor}, which does not fit {wanted}", leaf.name),
-                )
-                .mark("its type"),
-            );
+            let mut unfit = Diagnostic::error(
+                codes::INPUT,
+                leaf.input.ty.span,
+                format!("`{}` is given as {tensor}, which does not fit {wanted}", leaf.name),
+            )
+            .mark("its type");
+            if let Some(types) = in_call(&leaf.patterns, bindings) {
+                unfit = unfit.note(format!("in this call that is {types}"));
+            }
+            let other = |pattern: &Pattern| !converts(tensor.dtype, pattern.dtype);
+            if leaf.patterns.iter().all(other)
+                && let Some(pattern) = leaf.patterns.first()
+            {
+                unfit = unfit.help(format!("store it as {}", pattern.dtype));
+            }
+            self.report(unfit);
         }
     }
 
     fn report_missing(&mut self, leaves: &[Leaf<'a>], model: &'a ast::Model) {
-        let given =
-            |name: &str| leaves.iter().any(|leaf| leaf.input.name.value == name && leaf.chosen.is_some());
+        let offered = match &self.options.inputs {
+            Given::Exactly(given) => Some(given),
+            Given::Default | Given::Varied(..) => None,
+        };
+        // What is given and fits nothing has been reported.
+        let is_given = |leaf: &Leaf<'a>| {
+            leaf.chosen.is_some() || offered.is_some_and(|given| given.contains_key(&leaf.name))
+        };
+        let given = |name: &str| leaves.iter().any(|leaf| leaf.input.name.value == name && is_given(leaf));
         for input in &model.inputs {
             let name = &input.name.value;
             let own: Vec<&Leaf<'a>> = leaves.iter().filter(|leaf| std::ptr::eq(leaf.input, input)).collect();
             let absent: Vec<&str> =
-                own.iter().filter(|leaf| leaf.chosen.is_none()).map(|leaf| leaf.name.as_str()).collect();
+                own.iter().filter(|leaf| !is_given(leaf)).map(|leaf| leaf.name.as_str()).collect();
             if let Some(other) = &input.unless {
                 if !model.inputs.iter().any(|input| input.name.value == other.value) {
                     let unknown = Diagnostic::error(
@@ -210,7 +232,7 @@ impl<'a> Resolver<'a> {
                 continue;
             }
             let required = !input.ty.optional && input.default.is_none();
-            if required && !absent.is_empty() && !self.reported_input(name) {
+            if required && !absent.is_empty() {
                 self.report(
                     Diagnostic::error(
                         codes::INPUT,
@@ -221,11 +243,6 @@ impl<'a> Resolver<'a> {
                 );
             }
         }
-    }
-
-    fn reported_input(&self, name: &str) -> bool {
-        let mark = format!("`{name}` is given as");
-        self.problems.iter().any(|problem| problem.message.starts_with(&mark))
     }
 
     /// Gives dims that no given input has their size from `else`.
@@ -354,7 +371,8 @@ impl<'a> Resolver<'a> {
         }
         let chosen = leaves.iter().find(|leaf| leaf.name == name).and_then(|leaf| leaf.chosen.as_ref());
         let Some(pattern) = chosen else {
-            if !optional {
+            let reported = |problem: &Diagnostic| problem.span == Some(input.name.span);
+            if !optional && !self.problems.iter().any(reported) {
                 self.report(
                     Diagnostic::error(
                         codes::INPUT,
@@ -422,6 +440,19 @@ fn candidates<'p>(patterns: &'p [Pattern], tensor: &GivenTensor, bindings: &Bind
         return exact;
     }
     patterns.iter().filter(|pattern| fits(pattern, false)).collect()
+}
+
+/// The types with their sizes in this call, as far as those are known; `None` where
+/// that says no more than the types as they are written.
+fn in_call(patterns: &[Pattern], bindings: &Bindings) -> Option<String> {
+    let known = |dim: &Dim| dim.substitute(|symbol| bindings.get(symbol).copied().map(Dim::known));
+    let types = patterns.iter().map(|pattern| {
+        let sizes = pattern.sizes.iter().map(|dim| known(dim).unwrap_or_else(|| dim.clone()));
+        TensorType::new(pattern.dtype, sizes.collect::<Vec<_>>()).to_string()
+    });
+    let types: Vec<String> = types.collect();
+    let says_more = types.iter().zip(patterns).any(|(ty, pattern)| *ty != pattern.text);
+    says_more.then(|| types.join(" or "))
 }
 
 /// Whether a tensor can be given where another dtype is declared: nothing that

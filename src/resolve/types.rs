@@ -65,6 +65,7 @@ impl<'a> Resolver<'a> {
         for alternative in &ty.alternatives {
             match self.alternative(alternative, env, 0) {
                 Shape::Tensor(list) => patterns.extend(list),
+                Shape::Unknown => return PortType { shape: Shape::Unknown, count, optional: ty.optional },
                 other => shape = Some(other),
             }
         }

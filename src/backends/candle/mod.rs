@@ -66,6 +66,11 @@ impl Executor {
         &self.graph
     }
 
+    /// The shapes of these tensors are ones that the graph was made for.
+    pub fn accepts(&self, inputs: &BTreeMap<String, Tensor>) -> bool {
+        bind::fits(&self.graph, inputs)
+    }
+
     /// Computes the outputs from the inputs, by their names.
     ///
     /// Symbolic sizes are those of the given tensors. Fails where a tensor is
@@ -126,12 +131,6 @@ impl Executor {
         let mut constants = std::mem::take(&mut self.constants);
         for step in std::mem::take(&mut self.plan.constant) {
             self.step(&step, &mut constants, &Bindings::new())?;
-            let node = self.graph.node(step.node);
-            if let Some(Some(value)) = constants.get_mut(step.node.index())
-                && is_turned_weight(node, &step, value)
-            {
-                *value = laid_out(value).map_err(|error| fault(node, &error))?;
-            }
         }
         self.constants = constants;
         Ok(())
@@ -182,18 +181,6 @@ fn work(work: Work, op: &Op, operands: &[Tensor], dims: &Bindings) -> candle_cor
         }
         _ => op.semantics().eval(operands, dims),
     }
-}
-
-/// A matrix that was turned, and that nothing needs the other way.
-fn is_turned_weight(node: &Node, step: &Step, value: &Tensor) -> bool {
-    let turned = matches!(node.kind, NodeKind::Op(Op::Transpose(_)));
-    turned && value.rank() == 2 && step.last_used == step.operands && !value.is_contiguous()
-}
-
-/// The matrix in one piece, as products read it fastest.
-fn laid_out(turned: &Tensor) -> candle_core::Result<Tensor> {
-    let original = turned.t()?;
-    if kernels::fits(&original) { kernels::transpose(&original) } else { Ok(turned.clone()) }
 }
 
 /// The weight at `path`, as the graph wants it.
