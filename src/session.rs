@@ -6,7 +6,7 @@
 
 use crate::{
     answer::Answer,
-    backends::candle::Executor,
+    backends::candle::{Executor, lay_out},
     checkpoint::{Checkpoint, Note, Wanted},
     compile::{Checked, Given, GivenTensor, Options, Program, compile},
     config::Config,
@@ -175,11 +175,12 @@ impl Session {
             return Ok(());
         }
         let dtype = candle_dtype(self.engine.dtype);
-        let (loaded, notes) = self.checkpoint.load(&wanted, &self.engine.device, dtype)?;
+        let (mut loaded, notes) = self.checkpoint.load(&wanted, &self.engine.device, dtype)?;
         // Notes speak of the tensors of one load alone; the first has the most.
         if self.weights.is_empty() {
             self.notes = notes;
         }
+        lay_out(graph, &mut loaded)?;
         self.weights.extend(loaded);
         Ok(())
     }

@@ -131,6 +131,12 @@ impl Executor {
         let mut constants = std::mem::take(&mut self.constants);
         for step in std::mem::take(&mut self.plan.constant) {
             self.step(&step, &mut constants, &Bindings::new())?;
+            let node = self.graph.node(step.node);
+            if let Some(Some(value)) = constants.get_mut(step.node.index())
+                && is_turned_weight(node, &step, value)
+            {
+                *value = laid_out(value).map_err(|error| fault(node, &error))?;
+            }
         }
         self.constants = constants;
         Ok(())
@@ -181,6 +187,44 @@ fn work(work: Work, op: &Op, operands: &[Tensor], dims: &Bindings) -> candle_cor
         }
         _ => op.semantics().eval(operands, dims),
     }
+}
+
+/// A matrix that was turned, and that nothing needs the other way.
+fn is_turned_weight(node: &Node, step: &Step, value: &Tensor) -> bool {
+    let turned = matches!(node.kind, NodeKind::Op(Op::Transpose(_)));
+    turned && value.rank() == 2 && step.last_used == step.operands && !value.is_contiguous()
+}
+
+/// The same matrix with its rows one after the other, as products read it fastest.
+fn laid_out(turned: &Tensor) -> candle_core::Result<Tensor> {
+    let original = turned.t()?;
+    if kernels::fits(&original) { kernels::transpose(&original) } else { Ok(turned.clone()) }
+}
+
+/// Lays the weights that a graph only uses turned out that way, in place of their
+/// usual layout, so that executors that share them need no copies of their own.
+///
+/// # Errors
+/// The device fails.
+pub fn lay_out(graph: &Graph, weights: &mut HashMap<String, Tensor>) -> Result<(), Failure> {
+    let mut uses: HashMap<NodeId, (usize, usize)> = HashMap::new();
+    for node in &graph.nodes {
+        let turns = matches!(node.kind, NodeKind::Op(Op::Transpose(_)));
+        for operand in &node.operands {
+            let (all, turned) = uses.entry(*operand).or_default();
+            *all += 1;
+            *turned += usize::from(turns);
+        }
+    }
+    for (id, node) in graph.iter() {
+        let NodeKind::Parameter(parameter) = &node.kind else { continue };
+        let only_turned = uses.get(&id).is_some_and(|(all, turned)| all == turned);
+        let Some(weight) = weights.get_mut(&parameter.path).filter(|_| only_turned) else { continue };
+        if weight.rank() == 2 && weight.is_contiguous() && kernels::fits(weight) {
+            *weight = kernels::transpose(weight).and_then(|turned| turned.t()).map_err(outside)?;
+        }
+    }
+    Ok(())
 }
 
 /// The weight at `path`, as the graph wants it.
