@@ -228,3 +228,52 @@ fn renumbered(inputs: &BTreeMap<String, Tensor>) -> Result<Vec<(String, DType, V
     }
     Ok(list)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{checkpoint::HubOptions, compile, specs::BundledLibrary};
+
+    fn session(spec: &str) -> Session {
+        let (program, problems) = compile::load("m.qdq", spec, &BundledLibrary);
+        assert!(problems.is_empty(), "{problems:?}");
+        let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tiny");
+        let checkpoint = Checkpoint::open(tiny, &HubOptions::from_env()).unwrap();
+        Session::new(program, checkpoint, Engine { device: Device::Cpu, dtype: DType::F32, quantize: false })
+    }
+
+    fn sums(session: &mut Session, shape: [usize; 2]) -> Result<Vec<f32>, Failure> {
+        let x = Tensor::ones(&shape, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let outputs = session.call(&BTreeMap::from([("x".to_owned(), x)]), &BTreeSet::new())?;
+        Ok(outputs["sums"].to_vec1().unwrap())
+    }
+
+    #[test]
+    fn sizes_that_a_type_names_choose_it() {
+        let mut session = session(
+            "dim batch\n\
+             model M(x: f32[batch, 3] | f32[batch, 5]) -> (sums: f32[batch]) {\n\
+             return (sums: sum(x, axis: 1))\n\
+             }\n",
+        );
+        assert_eq!(sums(&mut session, [2, 3]).unwrap(), [3.0; 2]);
+        assert_eq!(sums(&mut session, [2, 5]).unwrap(), [5.0; 2]);
+        assert_eq!(sums(&mut session, [4, 3]).unwrap(), [3.0; 4]);
+        assert!(sums(&mut session, [2, 4]).is_err());
+        assert_eq!(session.executors.len(), 2);
+    }
+
+    #[test]
+    fn other_sizes_need_no_other_executor() {
+        let mut session = session(
+            "dim batch, seq\n\
+             model M(x: f32[batch, seq]) -> (sums: f32[batch]) {\n\
+             return (sums: sum(x, axis: 1))\n\
+             }\n",
+        );
+        for shape in [[1, 1], [1, 4], [3, 3], [4, 1], [5, 7], [7, 5], [0, 2]] {
+            assert_eq!(sums(&mut session, shape).unwrap(), vec![shape[1] as f32; shape[0]]);
+        }
+        assert_eq!(session.executors.len(), 1);
+    }
+}

@@ -305,7 +305,8 @@ impl Solution {
                             self.dims.get(s).cloned()
                         }
                     })
-                    .and_then(|dim| dim.solve(&marked, actual));
+                    .and_then(|dim| dim.solve(&marked, actual))
+                    .filter(|size| size.as_known().is_none_or(|size| size >= 0));
                 let symbol = (*symbol).clone();
                 self.dims.insert(symbol, solved.ok_or_else(|| pattern.clone())?);
                 Ok(())
