@@ -47,9 +47,9 @@ codes! {
      processors and web pages: delete and retype the line.";
 
     TOO_LARGE = "E0103", "the file is too large for a spec",
-    "A spec describes a model in a few hundred lines. A file of more than 1 MiB, or of more than 100000 words \
-     and marks, is refused before it is read, so that a file given by mistake costs neither time nor \
-     memory.\n\nWrite repeated layers as `layer: Layer * num_hidden_layers` rather than one by one, and move \
+    "A spec describes a model in a few hundred lines. A file of more than 1 MiB, of more than 100000 words and \
+     marks, or with a word of more than 255 letters is refused before it is read, so that a file given by \
+     mistake costs neither time nor memory.\n\nWrite repeated layers as `layer: Layer * num_hidden_layers` rather than one by one, and move \
      shared modules to a file of their own that others `use`.";
 
     TOO_DEEP = "E0104", "nested too deeply",

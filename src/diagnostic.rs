@@ -121,15 +121,22 @@ impl Diagnostic {
     }
 }
 
-/// Every problem that a phase found.
+/// Every problem that a phase found, up to a hundred.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
 }
 
+/// Problems kept, at most: nobody reads more.
+const MOST: usize = 100;
+
 impl Diagnostics {
     /// Adds a problem, once: the same problem at the same place is kept once.
+    /// Where there are too many already, and an error among them, it is left out.
     pub fn push(&mut self, diagnostic: Diagnostic) {
+        if self.is_full() {
+            return;
+        }
         let seen = self.list.iter().any(|other| {
             (other.code, other.span, &other.message)
                 == (diagnostic.code, diagnostic.span, &diagnostic.message)
@@ -144,6 +151,11 @@ impl Diagnostics {
         for diagnostic in other.list {
             self.push(diagnostic);
         }
+    }
+
+    /// No more are kept.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MOST && self.has_errors()
     }
 
     /// Something makes the spec unusable.

@@ -29,6 +29,7 @@
 //! | [`config`] | a checkpoint's settings, by HuggingFace's names |
 //! | [`answer`] | how outputs are read for people |
 //! | [`names`] | lists of names in messages, and near misses |
+//! | [`stack`] | room for deep recursion |
 //! | [`source`] | source files, and where `use` finds them |
 //! | [`diagnostic`] | a problem as data: code, message, places, help, suggestion |
 //! | [`codes`] | every diagnostic code, and what `qdqc explain` says of it |
@@ -76,6 +77,7 @@ pub mod session;
 pub mod source;
 pub mod span;
 pub mod specs;
+pub mod stack;
 pub mod syntax;
 pub mod tasks;
 pub mod types;

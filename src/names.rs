@@ -1,17 +1,39 @@
 //! Names in messages: lists, and the near miss of a name that is unknown.
 
+/// Bytes of a name, beyond which it is like no other.
+const LONGEST: usize = 64;
+
+/// Candidates looked at, at most: a search for each of many mistakes must end.
+const MOST_CANDIDATES: usize = 4096;
+
 /// The candidate most like `name`, if one is like enough to be a slip of the
 /// pen: at most a third of its letters wrong, or one a part of the other.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let wanted = name.to_lowercase();
-    let near = candidates.into_iter().filter_map(|candidate| {
+    let short = candidates.into_iter().take(MOST_CANDIDATES).filter(|candidate| candidate.len() <= LONGEST);
+    let near = short.filter_map(|candidate| {
         let other = candidate.to_lowercase();
-        let distance = strsim::damerau_levenshtein(&wanted, &other);
-        let limit = (wanted.chars().count().max(other.chars().count()) / 3).max(1);
+        let limit = (wanted.len().max(other.len()) / 3).max(1);
         let part = wanted.len().min(other.len()) >= 3 && (other.contains(&wanted) || wanted.contains(&other));
+        if wanted.len().abs_diff(other.len()) > limit && !part {
+            return None;
+        }
+        let distance = strsim::osa_distance(&wanted, &other);
         (distance <= limit || part).then_some((distance, candidate))
     });
     near.min().map(|(_, candidate)| candidate)
+}
+
+/// A text for a message: its beginning where it is longer than a line has room for.
+pub fn shortened(text: &str) -> String {
+    if text.chars().count() <= 60 {
+        text.to_owned()
+    } else {
+        text.chars().take(57).collect::<String>() + "..."
+    }
 }
 
 /// `` `a`, `b` and `c` ``

@@ -1,6 +1,7 @@
 //! What a quantizer does: the numbers it keeps and where their range comes from.
 
 use serde::Serialize;
+use std::fmt;
 
 /// How one quantizer rounds and where its range comes from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -66,4 +67,40 @@ pub enum Calibration {
     Entropy,
     /// The range with the least squared error.
     MeanSquaredError,
+}
+
+impl fmt::Display for Scheme {
+    /// As specs write it: `int8(axis: 0, calibrate: percentile(99.99))`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut options = Vec::new();
+        match self.storage {
+            Storage::E4M3 => f.write_str("e4m3")?,
+            Storage::Integer { bits, signed, narrow } => {
+                write!(f, "{}int{bits}", if signed { "" } else { "u" })?;
+                options.extend(narrow.then(|| "range: narrow".to_owned()));
+            }
+        }
+        options.extend(self.axis.map(|axis| format!("axis: {axis}")));
+        match self.mode {
+            Mode::Onnx => {}
+            Mode::Nv => options.push("mode: nv".into()),
+            Mode::NvNarrow => options.push("mode: nv_narrow".into()),
+        }
+        let calibrate = |method: &Calibration| match method {
+            Calibration::Max => None,
+            Calibration::Percentile(share) => Some(format!("calibrate: percentile({share:?})")),
+            Calibration::Entropy => Some("calibrate: entropy".into()),
+            Calibration::MeanSquaredError => Some("calibrate: mse".into()),
+        };
+        match &self.range {
+            RangeSource::Calibrated(method) => options.extend(calibrate(method)),
+            RangeSource::Fixed(amax) => options.push(format!("amax: {amax:?}")),
+            RangeSource::Dynamic => options.push("dynamic: true".into()),
+            RangeSource::Learned(method) => {
+                options.push("learn: true".into());
+                options.extend(calibrate(method));
+            }
+        }
+        write!(f, "({})", options.join(", "))
+    }
 }

@@ -17,7 +17,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A module may use those in the rows above its own, and no others.
 const ROWS: &[&[&str]] = &[
-    &["answer", "config", "names", "quant", "span", "types"],
+    &["answer", "config", "names", "quant", "span", "stack", "types"],
     &["diagnostic", "source"],
     &["codes", "failure", "specs"],
     &["ops"],
@@ -145,7 +145,9 @@ fn every_spec_is_in_the_binary() {
 #[test]
 fn every_snapshot_belongs_to_a_case() {
     let mut known: BTreeSet<String> = cases("specs").into_iter().map(|(case, _)| case).collect();
-    known.extend(cases("tests/rejected").into_iter().map(|(case, _)| case));
+    for folder in ["tests/rejected", "tests/language"] {
+        known.extend(cases(folder).into_iter().map(|(case, _)| case));
+    }
     for path in files(&Path::new(ROOT).join("tests"), "rs") {
         let text = fs::read_to_string(path).unwrap();
         known.extend(text.split('"').map(str::to_owned));

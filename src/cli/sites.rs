@@ -7,6 +7,7 @@ use crate::{
     source::Sources,
 };
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// One site.
 #[derive(Debug, Serialize)]
@@ -47,17 +48,15 @@ pub struct Placed<'a> {
 
 /// Every site of a graph, in its order.
 pub fn rows<'a>(graph: &'a Graph, sources: &Sources) -> Vec<Row<'a>> {
+    let at: HashMap<usize, &Quantizer> =
+        graph.quantizers.iter().map(|quantizer| (quantizer.site, quantizer)).collect();
     let row = |(index, site): (usize, &'a Site)| Row {
         path: &site.path,
         port: &site.port,
         of: &site.owners,
         module: &site.written_in,
         ty: site.ty.to_string(),
-        quantizer: graph
-            .quantizers
-            .iter()
-            .find(|quantizer| quantizer.site == index)
-            .map(|quantizer| placed(quantizer, sources)),
+        quantizer: at.get(&index).map(|quantizer| placed(quantizer, sources)),
     };
     graph.sites.iter().enumerate().map(row).collect()
 }

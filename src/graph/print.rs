@@ -5,7 +5,7 @@
 
 use super::{Graph, Node, NodeKind};
 use serde::Serialize;
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 /// The graph as text, one value a line.
 pub fn text(graph: &Graph) -> String {
@@ -30,7 +30,24 @@ pub fn text(graph: &Graph) -> String {
     for answer in &graph.answers {
         let _ = writeln!(out, "answer {:?}({})", answer.kind, answer.outputs.join(", "));
     }
-    out
+    out + &quantizers(graph)
+}
+
+/// The quantizers with their schemes in a spec's words, and which share a range.
+fn quantizers(graph: &Graph) -> String {
+    let mut out = String::new();
+    let mut ties: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+    for quantizer in &graph.quantizers {
+        let limit = quantizer.limit.map_or_else(String::new, |limit| format!(", at most {limit}"));
+        let _ = writeln!(out, "quantizer {} = {}{limit}", quantizer.name, quantizer.scheme);
+        if let Some(tie) = quantizer.tie {
+            ties.entry(tie).or_default().push(&quantizer.name);
+        }
+    }
+    for names in ties.values() {
+        let _ = writeln!(out, "tie {}", names.join(", "));
+    }
+    if out.is_empty() { out } else { format!("\n{out}") }
 }
 
 /// How the value of a node comes about, as text.
@@ -117,12 +134,12 @@ pub fn dot(graph: &Graph) -> String {
     let mut out = format!("digraph \"{}\" {{\n  rankdir=TB; node [shape=box, fontsize=10];\n", graph.name);
     let mut order: Vec<usize> = (0..graph.scopes.len()).collect();
     order.sort_by_key(|index| graph.scopes.get(*index).map(|scope| scope.path.clone()));
+    let mut inside: BTreeMap<usize, Vec<&Node>> = BTreeMap::new();
+    for node in &graph.nodes {
+        inside.entry(node.scope.0 as usize).or_default().push(node);
+    }
     for index in order {
-        let Some(scope) = graph.scopes.get(index) else { continue };
-        let own: Vec<&Node> = graph.nodes.iter().filter(|node| node.scope.0 as usize == index).collect();
-        if own.is_empty() {
-            continue;
-        }
+        let (Some(scope), Some(own)) = (graph.scopes.get(index), inside.remove(&index)) else { continue };
         if !scope.path.is_empty() {
             let _ =
                 writeln!(out, "  subgraph \"cluster_{0}\" {{ label=\"{0}: {1}\";", scope.path, scope.module);

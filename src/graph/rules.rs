@@ -4,6 +4,7 @@ use crate::{
     quant::Scheme,
     span::{Span, Spanned},
 };
+use std::fmt;
 
 /// Every rule of a spec. Their order means nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,10 +85,22 @@ impl PathPattern {
 
     /// Whether the stretch stands somewhere in `path`.
     pub fn matches(&self, path: &str) -> bool {
-        let segments: Vec<&str> = path.split('.').collect();
-        segments.windows(self.0.len()).any(|window| {
-            window.iter().zip(&self.0).all(|(segment, pattern)| pattern == "*" || pattern == segment)
-        })
+        let mut rest = Some(path);
+        while let Some(here) = rest {
+            let mut segments = here.split('.');
+            if self.0.iter().all(|pattern| segments.next().is_some_and(|it| pattern == "*" || pattern == it))
+            {
+                return true;
+            }
+            rest = here.split_once('.').map(|(_, rest)| rest);
+        }
+        false
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("."))
     }
 }
 

@@ -78,7 +78,7 @@ pub fn verify(graph: &Graph) -> Result<(), Fault> {
     if !graph.inputs.iter().all(|input| exists(input.node))
         || !graph.outputs.iter().all(|output| exists(output.node))
     {
-        return Err(Fault { message: "an input or output has no node".into(), node: None, unbound: false });
+        return Err(Fault { message: "an input or output has no node".into(), node: None, unbound: None });
     }
     bound(graph)
 }
@@ -106,7 +106,7 @@ fn bound(graph: &Graph) -> Result<(), Fault> {
                         node.name, node.ty
                     ),
                     node: Some(Box::new(node.clone())),
-                    unbound: true,
+                    unbound: Some(symbol.clone()),
                 });
             }
         }
@@ -121,8 +121,8 @@ pub struct Fault {
     pub message: String,
     /// The node it shows at.
     pub node: Option<Box<Node>>,
-    /// A dim that no input binds: the spec's fault.
-    pub unbound: bool,
+    /// The dim that no input binds: the spec's fault.
+    pub unbound: Option<Symbol>,
 }
 
 impl Fault {
@@ -130,7 +130,7 @@ impl Fault {
         Fault {
             message: format!("`{}`: {message}", node.name),
             node: Some(Box::new(node.clone())),
-            unbound: false,
+            unbound: None,
         }
     }
 }

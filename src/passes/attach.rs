@@ -8,7 +8,7 @@ use crate::{
     quant::{Mode, RangeSource, Storage},
     types::{DType, Dim, TensorType},
 };
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// The graph with a `fake_quantize` node at every quantizer's site.
 pub fn attach(mut graph: Graph) -> (Graph, Diagnostics) {
@@ -27,7 +27,8 @@ pub fn attach(mut graph: Graph) -> (Graph, Diagnostics) {
         }
     }
     let mut rewrite = Rewrite::new(&graph);
-    let mut inserter = Inserter { ranges: HashMap::new(), names: HashMap::new() };
+    let names = graph.nodes.iter().map(|node| node.name.clone()).collect();
+    let mut inserter = Inserter { ranges: HashMap::new(), names };
     for (id, node) in graph.iter() {
         if let Some(quantizer) = boundaries.get(&id) {
             let kept = rewrite.keep(id, node);
@@ -52,7 +53,8 @@ pub fn attach(mut graph: Graph) -> (Graph, Diagnostics) {
 struct Inserter {
     /// The range of each quantizer.
     ranges: HashMap<String, NodeId>,
-    names: HashMap<String, usize>,
+    /// The names of the nodes so far.
+    names: BTreeSet<String>,
 }
 
 impl Inserter {
@@ -70,9 +72,7 @@ impl Inserter {
         };
         let ty = of.ty.clone();
         let range = self.range(rewrite, graph, quantizer, user);
-        let count = self.names.entry(quantizer.name.clone()).or_insert(0);
-        *count += 1;
-        let name = if *count == 1 { quantizer.name.clone() } else { format!("{}.{count}", quantizer.name) };
+        let name = self.unique(&quantizer.name);
         rewrite.add(Node {
             kind: NodeKind::Op(Op::FakeQuantize(operator(quantizer))),
             operands: vec![value, range],
@@ -104,13 +104,24 @@ impl Inserter {
         let node = rewrite.add(Node {
             kind,
             operands: Vec::new(),
-            name: path,
+            name: self.unique(&path),
             ty: TensorType::new(DType::F32, shape),
             scope: user.scope,
             span: quantizer.rule,
         });
         self.ranges.insert(quantizer.name.clone(), node);
         node
+    }
+
+    /// The name, or the name and a number where a node has it already.
+    fn unique(&mut self, name: &str) -> String {
+        let mut count = 1;
+        let mut own = name.to_owned();
+        while !self.names.insert(own.clone()) {
+            count += 1;
+            own = format!("{name}.{count}");
+        }
+        own
     }
 }
 

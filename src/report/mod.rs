@@ -34,7 +34,8 @@ fn summary(diagnostics: &Diagnostics) -> String {
         (count > 0).then(|| format!("{count} {noun}{plural}"))
     };
     let counts = [count(Level::Error, "error"), count(Level::Warning, "warning")];
-    counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let counts = counts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    if diagnostics.is_full() { counts + "; there may be more" } else { counts }
 }
 
 fn draw(diagnostic: &Diagnostic, sources: &Sources, renderer: &Renderer) -> String {

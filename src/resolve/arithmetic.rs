@@ -2,6 +2,7 @@
 
 use super::{Resolver, value::Value};
 use crate::{codes, diagnostic::Diagnostic, span::Span, syntax::ast::BinaryOperator, types::Dim};
+use std::cmp::Ordering;
 
 impl<'a> Resolver<'a> {
     /// Arithmetic and comparison of what is known when compiling.
@@ -16,28 +17,31 @@ impl<'a> Resolver<'a> {
         use BinaryOperator as B;
         match mark {
             B::Equal | B::NotEqual => {
-                let equal = match (a.as_number(), b.as_number()) {
-                    (Some(x), Some(y)) => x == y,
-                    _ => match (a, b) {
-                        (Value::Str(x), Value::Str(y)) => x == y,
-                        (Value::Bool(x), Value::Bool(y)) => x == y,
-                        (Value::None, Value::None) => true,
-                        (Value::None, _) | (_, Value::None) => false,
-                        (Value::Dim(x), Value::Dim(y)) => x == y,
+                let equal = match (a, b) {
+                    (Value::Int(x), Value::Int(y)) => x == y,
+                    (Value::Str(x), Value::Str(y)) => x == y,
+                    (Value::Bool(x), Value::Bool(y)) => x == y,
+                    (Value::None, Value::None) => true,
+                    (Value::None, _) | (_, Value::None) => false,
+                    (Value::Dim(x), Value::Dim(y)) => x == y,
+                    _ => match (a.as_number(), b.as_number()) {
+                        (Some(x), Some(y)) => x == y,
                         _ => return self.wrong_pair(a, mark, b, span),
                     },
                 };
                 return Value::Bool(equal == (mark == B::Equal));
             }
             B::Less | B::LessOrEqual | B::Greater | B::GreaterOrEqual => {
-                let (Some(x), Some(y)) = (a.as_number(), b.as_number()) else {
-                    return self.wrong_pair(a, mark, b, span);
+                let order = match (a, b, a.as_number(), b.as_number()) {
+                    (Value::Int(x), Value::Int(y), ..) => Some(x.cmp(y)),
+                    (_, _, Some(x), Some(y)) => x.partial_cmp(&y),
+                    _ => return self.wrong_pair(a, mark, b, span),
                 };
                 return Value::Bool(match mark {
-                    B::Less => x < y,
-                    B::LessOrEqual => x <= y,
-                    B::Greater => x > y,
-                    _ => x >= y,
+                    B::Less => order.is_some_and(Ordering::is_lt),
+                    B::LessOrEqual => order.is_some_and(Ordering::is_le),
+                    B::Greater => order.is_some_and(Ordering::is_gt),
+                    _ => order.is_some_and(Ordering::is_ge),
                 });
             }
             _ => {}
@@ -66,6 +70,7 @@ impl<'a> Resolver<'a> {
         spans: [Span; 2],
     ) -> Value<'a> {
         use BinaryOperator as B;
+        self.spend(x.symbols().count() + y.symbols().count(), span);
         let result = match (mark, x.as_known(), y.as_known()) {
             (B::Add, ..) => x.add(y),
             (B::Subtract, ..) => x.subtract(y),
@@ -90,7 +95,7 @@ impl<'a> Resolver<'a> {
                         "a size is divided by 1 or more".to_owned()
                     } else {
                         format!(
-                            "{x} / {divisor} leaves a rest of {}",
+                            "{x} / {divisor} leaves a remainder of {}",
                             x.as_known().map_or(0, |x| x.rem_euclid(divisor))
                         )
                     };

@@ -40,8 +40,23 @@ impl<'a> Resolver<'a> {
     ) -> Option<Value<'a>> {
         match statement {
             Statement::Declaration(declaration) => {
-                let value = self.declare(declaration, env, instance);
-                env.values.insert(declaration.name.value.clone(), value);
+                let name = &declaration.name;
+                self.spend(1, name.span);
+                // A name given twice stands for neither, so that nothing follows from the mistake.
+                let value = if env.values.contains_key(&name.value) {
+                    self.report(
+                        Diagnostic::error(
+                            codes::DUPLICATE_NAME,
+                            name.span,
+                            format!("`{}` is declared twice", name.value),
+                        )
+                        .mark("declared again here"),
+                    );
+                    Value::Poison
+                } else {
+                    self.declare(declaration, env, instance)
+                };
+                env.values.insert(name.value.clone(), value);
             }
             Statement::Let(value) => {
                 let name = &value.name.value;
@@ -133,9 +148,12 @@ impl<'a> Resolver<'a> {
             }
             return None;
         };
-        let before: Vec<String> = env.values.keys().cloned().collect();
+        let mut inner = lint::names_of(&repeat.body);
+        inner.insert(&repeat.name.value);
+        self.spend(inner.len(), repeat.span);
+        inner.retain(|name| !env.values.contains_key(*name));
         for index in *from..*to {
-            if !self.spend(1, repeat.span) {
+            if !self.spend(1 + inner.len(), repeat.span) {
                 return None;
             }
             env.values.insert(repeat.name.value.clone(), Value::Int(index));
@@ -143,7 +161,9 @@ impl<'a> Resolver<'a> {
                 return Some(value);
             }
             // What the body names is new in the next turn.
-            env.values.retain(|name, _| before.contains(name));
+            for name in &inner {
+                env.values.remove(*name);
+            }
         }
         None
     }

@@ -13,18 +13,15 @@ use crate::{
 /// Nodes of a graph, at most. BERT-large has about two thousand.
 const MOST_NODES: usize = 50_000;
 /// Expressions evaluated for a graph, at most.
-const MOST_STEPS: usize = 2_000_000;
-/// Errors reported in a run, at most.
-const MOST_PROBLEMS: usize = 100;
+const MOST_STEPS: usize = 1_000_000;
+/// Axes of a tensor, at most.
+const MOST_AXES: usize = 16;
 
 impl<'a> Resolver<'a> {
     /// Reports a problem.
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
-        if self.problems.len() < MOST_PROBLEMS {
-            self.problems.push(diagnostic);
-        } else {
-            self.stopped = true;
-        }
+        self.problems.push(diagnostic);
+        self.stopped |= self.problems.is_full();
     }
 
     /// Counts work; false once a spec has asked for more than any BERT needs.
@@ -37,7 +34,13 @@ impl<'a> Resolver<'a> {
             self.stopped = true;
             self.problems.push(
                 Diagnostic::error(codes::MODEL_TOO_LARGE, span, "the model is too large to compile")
-                    .mark(format!("reached after {} nodes and {} steps", self.graph.nodes.len(), self.steps))
+                    .mark("too much by here")
+                    .note(format!(
+                        "so far it has {} nodes and {} submodules, made in {} steps",
+                        self.graph.nodes.len(),
+                        self.instances.len(),
+                        self.steps
+                    ))
                     .help(format!(
                         "a graph has at most {MOST_NODES} nodes: check the number of layers and the bounds of `for`"
                     )),
@@ -73,12 +76,23 @@ impl<'a> Resolver<'a> {
         scope: ScopeId,
         span: Span,
     ) -> NodeId {
-        let count = self.node_names.entry(name.clone()).or_insert(0);
-        *count += 1;
-        let name = if *count == 1 { name } else { format!("{name}.{count}") };
+        self.spend(1 + name.len() / 8, span);
+        let name = self.unique(name);
         let id = NodeId(self.graph.nodes.len() as u32);
         self.graph.nodes.push(Node { kind, operands, name, ty, scope, span });
         id
+    }
+
+    /// The name, or the name and a number where a node has it already.
+    fn unique(&mut self, name: String) -> String {
+        let mut own = name.clone();
+        while self.node_names.contains_key(&own) {
+            let count = self.node_names.entry(name.clone()).or_insert(1);
+            *count += 1;
+            own = format!("{name}.{count}");
+        }
+        self.node_names.insert(own.clone(), 1);
+        own
     }
 
     /// An operator over operands whose types it has accepted, and its sites.
@@ -118,9 +132,11 @@ impl<'a> Resolver<'a> {
     }
 
     /// The boundary of an instance at one of its ports or parameters, and its site.
+    ///
+    /// The site is written in `written_in`, in the body of the instance `scope`.
     pub(super) fn boundary(
         &mut self,
-        caller: &Environment<'a>,
+        (scope, written_in): (ScopeId, &str),
         instance: &Instance<'a>,
         port: &str,
         value: NodeId,
@@ -142,8 +158,8 @@ impl<'a> Resolver<'a> {
             owners,
             path: instance.path.clone(),
             stem: format!("_{port}"),
-            written_in: caller.written_in.clone(),
-            scope: caller.scope,
+            written_in: written_in.to_owned(),
+            scope,
             target: Some(SiteTarget::Boundary(node)),
             ty,
             span,
@@ -151,15 +167,47 @@ impl<'a> Resolver<'a> {
         node
     }
 
-    /// The parameter at `path`, the same node at every use.
-    pub(super) fn parameter(&mut self, path: String, ty: TensorType, scope: ScopeId, span: Span) -> NodeId {
-        if let Some(node) = self.parameters.get(&path) {
-            return *node;
+    /// The parameter at `path`, the same node at every use; `None` where it is of
+    /// another type elsewhere, reported.
+    pub(super) fn parameter(
+        &mut self,
+        path: String,
+        ty: TensorType,
+        scope: ScopeId,
+        span: Span,
+    ) -> Option<NodeId> {
+        if let Some(id) = self.parameters.get(&path) {
+            let node = self.graph.node(*id);
+            if node.ty == ty {
+                return Some(*id);
+            }
+            let problem = Diagnostic::error(
+                codes::DUPLICATE_NAME,
+                span,
+                format!(
+                    "two parameters have the state-dict path `{path}`: one is {}, the other {ty}",
+                    node.ty
+                ),
+            )
+            .mark(format!("this is {ty}"))
+            .label(node.span, format!("this is {}", node.ty))
+            .help("a `from` gives submodules a path: give each its own");
+            self.report(problem);
+            return None;
         }
         let kind = NodeKind::Parameter(Parameter { path: path.clone(), tied: Vec::new() });
         let node = self.push_named(kind, Vec::new(), ty, path.clone(), scope, span);
         self.parameters.insert(path, node);
-        node
+        Some(node)
+    }
+
+    /// Whether a shape has a sensible number of axes; reports where it has not.
+    pub(super) fn has_few_axes(&mut self, axes: usize, span: Span) -> bool {
+        if axes > MOST_AXES {
+            let message = format!("a tensor has at most {MOST_AXES} axes, not {axes}");
+            self.report(Diagnostic::error(codes::MODEL_TOO_LARGE, span, message).mark("too many axes"));
+        }
+        axes <= MOST_AXES
     }
 
     /// A number as a scalar of this dtype.

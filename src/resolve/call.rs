@@ -19,6 +19,8 @@ use std::rc::Rc;
 /// Questions about a value that are answered when compiling.
 pub(super) const QUESTIONS: [&str; 5] = ["given", "rank", "dtype", "size", "sqrt"];
 
+/// What a call costs, in steps.
+const CALL: usize = 8;
 /// Calls inside calls, at most.
 const DEEPEST_CALL: usize = 64;
 
@@ -225,6 +227,8 @@ impl<'a> Resolver<'a> {
             self.report(Diagnostic::error(codes::MODEL_TOO_LARGE, span, message).mark("this call"));
             return Value::Poison;
         }
+        let settings = instance.map_or(0, |instance| instance.settings.len());
+        self.spend(CALL + callable.ports.len() * (1 + arguments.len()) + settings, span);
         let Some(given) = self.match_ports(callable, arguments, span, env) else { return Value::Poison };
         let scope = instance.map_or(env.scope, |instance| instance.scope);
         let mut body = Environment::new(scope, &callable.name.value);
@@ -238,14 +242,15 @@ impl<'a> Resolver<'a> {
             poisoned |= !self.accept(callable, port, &ty, &value, place, &mut solution);
             let value = match (value, instance) {
                 (Value::Tensor(node), Some(instance)) => {
-                    Value::Tensor(self.boundary(env, instance, &port.name.value, node, place))
+                    let caller = (env.scope, env.written_in.as_str());
+                    Value::Tensor(self.boundary(caller, instance, &port.name.value, node, place))
                 }
                 (value, _) => value,
             };
             body.values.insert(port.name.value.clone(), value);
         }
         let closed = solution
-            .retry()
+            .retry(self.sources)
             .and_then(|()| if solution.is_open() { self.close(&mut solution) } else { Ok(()) });
         if let Err(phrase) = closed
             && !poisoned

@@ -1,6 +1,6 @@
 //! Expressions: what is known when compiling is computed, the rest becomes nodes.
 
-use super::{Resolver, environment::Environment, names::with_near_miss, types::as_count, value::Value};
+use super::{Resolver, environment::Environment, lint, names::with_near_miss, types::as_count, value::Value};
 use crate::{
     codes,
     diagnostic::Diagnostic,
@@ -11,7 +11,6 @@ use crate::{
     syntax::ast::{self, BinaryOperator, ExprKind, UnaryOperator},
     types::DType,
 };
-use std::rc::Rc;
 
 impl<'a> Resolver<'a> {
     /// The value of an expression. The hint of `env` names its outermost node.
@@ -27,14 +26,14 @@ impl<'a> Resolver<'a> {
             ExprKind::Group(inner) => self.expr(inner, env),
             ExprKind::List(items) => {
                 let items = items.iter().map(|item| self.unnamed(item, env)).collect();
-                Value::List(Rc::new(items))
+                self.bounded(Value::list(items), expr.span)
             }
             ExprKind::Record(fields) => {
                 let fields = fields
                     .iter()
                     .map(|(name, value)| (name.value.clone(), self.unnamed(value, env)))
                     .collect();
-                Value::Record(Rc::new(fields))
+                self.bounded(Value::record(fields), expr.span)
             }
             ExprKind::Call(callee, arguments) => self.call(callee, arguments, expr.span, env),
             ExprKind::Index(list, index) => self.index(list, index, expr.span, env),
@@ -50,6 +49,17 @@ impl<'a> Resolver<'a> {
                 None => Value::Poison,
             },
         }
+    }
+
+    /// A list or record, unless it holds too much.
+    pub(super) fn bounded(&mut self, value: Option<Value<'a>>, span: Span) -> Value<'a> {
+        value.unwrap_or_else(|| {
+            self.report(
+                Diagnostic::error(codes::MODEL_TOO_LARGE, span, "the value is too large to compile")
+                    .mark("holds more than 100000 values, or is nested more than 16 deep"),
+            );
+            Value::Poison
+        })
     }
 
     /// An expression whose nodes are not the value of the `let` around it.
@@ -152,6 +162,7 @@ impl<'a> Resolver<'a> {
         match &owner {
             Value::Poison => Value::Poison,
             Value::Record(fields) => {
+                self.spend(fields.len(), member.span);
                 if let Some((_, value)) = fields.iter().find(|(name, _)| *name == member.value) {
                     return value.clone();
                 }
@@ -240,7 +251,8 @@ impl<'a> Resolver<'a> {
                 if !self.spend(x.len() + y.len(), span) {
                     return Value::Poison;
                 }
-                Value::List(Rc::new(x.iter().chain(y.iter()).cloned().collect()))
+                let items = Value::list(x.iter().chain(y.iter()).cloned().collect());
+                self.bounded(items, span)
             }
             _ => self.arithmetic(&a, mark, &b, span, [left.span, right.span]),
         }
@@ -323,8 +335,14 @@ impl<'a> Resolver<'a> {
     /// How often something is repeated; `None` where that is not known, reported.
     pub(super) fn count(&mut self, expr: &'a ast::Expr, env: &Environment<'a>) -> Option<i64> {
         let mut inner = Environment::new(env.scope, &env.written_in);
-        inner.values.clone_from(&env.values);
-        inner.dims.clone_from(&env.dims);
+        lint::visit_names(expr, &mut |name| {
+            if let Some(value) = env.values.get(name) {
+                inner.values.insert(name.to_owned(), value.clone());
+            }
+            if let Some((symbol, dim)) = env.dims.get_key_value(name) {
+                inner.dims.insert(symbol.clone(), dim.clone());
+            }
+        });
         let value = self.expr(expr, &mut inner);
         let count = as_count(&value);
         if count.is_none() && !value.is_poison() {

@@ -14,7 +14,6 @@ use crate::{
     span::Span,
     syntax::ast::{self},
 };
-use std::rc::Rc;
 
 impl<'a> Resolver<'a> {
     /// Whether a value fits a type; learns dims on the way.
@@ -52,12 +51,13 @@ impl<'a> Resolver<'a> {
                             *solution = attempt;
                             return Fit::Yes;
                         }
-                        Err(phrase) => first = first.or(Some((pattern.text.clone(), phrase))),
+                        Err(phrase) => first = first.or(Some((pattern.written, phrase))),
                     }
                 }
                 match (first, patterns.len()) {
                     (Some((_, phrase)), 1) => Fit::No(phrase),
-                    (Some((text, phrase)), count) => {
+                    (Some((written, phrase)), count) => {
+                        let text = self.sources.slice(written);
                         Fit::No(format!("fits none of {count} types; for `{text}` it {phrase}"))
                     }
                     (None, _) => Fit::Silent,
@@ -76,9 +76,10 @@ impl<'a> Resolver<'a> {
     fn fits_record(
         &mut self,
         record: &'a ast::Record,
-        fields: &Rc<Vec<(String, Value<'a>)>>,
+        fields: &[(String, Value<'a>)],
         solution: &mut Solution,
     ) -> Fit {
+        self.spend(record.fields.len() * (1 + fields.len()), record.name.span);
         let env = Environment::new(crate::graph::ScopeId(0), &record.name.value);
         if let Some((stray, _)) =
             fields.iter().find(|(name, _)| !record.fields.iter().any(|field| field.name.value == *name))
@@ -108,6 +109,7 @@ impl<'a> Resolver<'a> {
         body: &Environment<'a>,
     ) -> Value<'a> {
         let name = &callable.name.value;
+        self.spend(value.count(), callable.name.span);
         let fits = match callable.result {
             ast::ResultType::One(ty) => {
                 let port = self.port_type(ty, body);
@@ -154,11 +156,12 @@ impl<'a> Resolver<'a> {
     fn check_fields(
         &mut self,
         fields: &'a [ast::Field],
-        given: &Rc<Vec<(String, Value<'a>)>>,
+        given: &[(String, Value<'a>)],
         solution: &mut Solution,
         body: &Environment<'a>,
         span: Span,
     ) -> (Fit, Span) {
+        self.spend(fields.len() * (1 + given.len()), span);
         if let Some((stray, _)) =
             given.iter().find(|(name, _)| !fields.iter().any(|field| field.name.value == *name))
         {

@@ -4,7 +4,7 @@ use super::{
     Given, GivenTensor, Resolver,
     environment::Environment,
     names::with_near_miss,
-    types::{Pattern, Shape},
+    types::{Pattern, PortType, Shape},
     value::Value,
 };
 use crate::{
@@ -16,19 +16,40 @@ use crate::{
     syntax::ast::{self, ExprKind},
     types::{Bindings, DType, Dim, Symbol, TensorType},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One tensor of the model's inputs: a field of a record in a list has its own.
 pub(super) struct Leaf<'a> {
     name: String,
     input: &'a ast::Input,
+    /// The input may be absent, or the record or field that it is in.
+    optional: bool,
     /// The types it may have.
     patterns: Vec<Pattern>,
     /// The one it has in this call.
     chosen: Option<Pattern>,
+}
+
+/// Tensors that a model takes, at most. A decoder of 24 layers with
+/// cross-attention and a cache takes about a hundred.
+const MOST_INPUTS: usize = 10_000;
+/// Records one inside another in an input, at most.
+const DEEPEST_RECORD: usize = 16;
+
+/// The tensors that a call gives, by their full names.
+pub(super) struct Chosen(BTreeMap<String, Pattern>);
+
+impl Chosen {
+    pub fn new(leaves: Vec<Leaf<'_>>) -> Chosen {
+        Chosen(leaves.into_iter().filter_map(|leaf| Some((leaf.name, leaf.chosen?))).collect())
+    }
+
+    /// Whether an input, or a part of one, is given, at least in part.
+    fn has(&self, name: &str) -> bool {
+        let inside = format!("{name}.");
+        self.0.contains_key(name)
+            || self.0.range(inside.clone()..).next().is_some_and(|(name, _)| name.starts_with(&inside))
+    }
 }
 
 impl<'a> Resolver<'a> {
@@ -37,39 +58,66 @@ impl<'a> Resolver<'a> {
         let mut leaves = Vec::new();
         for input in &model.inputs {
             let ty = self.port_type(&input.ty, env);
-            let name = &input.name.value;
-            match ty.count {
-                None => self.leaf(&ty.shape, name.clone(), input, env, &mut leaves),
-                Some(count) => {
-                    for index in 0..count {
-                        if !self.spend(1, input.name.span) {
-                            return leaves;
-                        }
-                        self.leaf(&ty.shape, format!("{name}.{index}"), input, env, &mut leaves);
-                    }
-                }
+            let top = Leaf {
+                name: input.name.value.clone(),
+                input,
+                optional: ty.optional,
+                patterns: Vec::new(),
+                chosen: None,
+            };
+            if !self.add_leaves(&ty, top, 0, env, &mut leaves) {
+                break;
             }
         }
         leaves
     }
 
-    fn leaf(
+    /// Adds the tensors of a type; false once they are too many, reported. `at`
+    /// is what is known of them so far.
+    fn add_leaves(
         &mut self,
-        shape: &Shape<'a>,
-        name: String,
-        input: &'a ast::Input,
+        ty: &PortType<'a>,
+        at: Leaf<'a>,
+        depth: usize,
         env: &Environment<'a>,
         leaves: &mut Vec<Leaf<'a>>,
-    ) {
-        match shape {
-            Shape::Tensor(patterns) => {
-                leaves.push(Leaf { name, input, patterns: patterns.clone(), chosen: None })
-            }
+    ) -> bool {
+        if !self.spend(1 + at.name.len() / 8, at.input.name.span) {
+            return false;
+        }
+        if leaves.len() >= MOST_INPUTS || depth > DEEPEST_RECORD {
+            let message = format!(
+                "a model takes at most {MOST_INPUTS} tensors, in records at most {DEEPEST_RECORD} deep"
+            );
+            self.report(
+                Diagnostic::error(codes::MODEL_TOO_LARGE, at.input.name.span, message)
+                    .mark("more than that")
+                    .help("check the number of layers"),
+            );
+            return false;
+        }
+        let inside = |name: String, optional: bool| Leaf {
+            name,
+            optional: at.optional || optional,
+            patterns: Vec::new(),
+            chosen: None,
+            input: at.input,
+        };
+        if let Some(count) = ty.count {
+            let one = PortType { count: None, ..ty.clone() };
+            return (0..count).all(|index| {
+                let element = inside(format!("{}.{index}", at.name), false);
+                self.add_leaves(&one, element, depth, env, leaves)
+            });
+        }
+        match &ty.shape {
+            Shape::Tensor(patterns) => leaves.push(Leaf { patterns: patterns.clone(), ..at }),
             Shape::Record(record) => {
                 for field in &record.fields {
                     let ty = self.port_type(&field.ty, env);
-                    if leaves.len() < 10_000 {
-                        self.leaf(&ty.shape, format!("{name}.{}", field.name.value), input, env, leaves);
+                    let field = inside(format!("{}.{}", at.name, field.name.value), ty.optional);
+                    if !self.add_leaves(&ty, field, depth + 1, env, leaves) {
+                        return false;
                     }
                 }
             }
@@ -77,7 +125,7 @@ impl<'a> Resolver<'a> {
                 self.report(
                     Diagnostic::error(
                         codes::WRONG_KIND,
-                        input.ty.span,
+                        at.input.ty.span,
                         format!("an input is a tensor, not {kind}"),
                     )
                     .mark("not a tensor type")
@@ -86,6 +134,7 @@ impl<'a> Resolver<'a> {
             }
             Shape::Unknown => {}
         }
+        true
     }
 
     /// Decides which tensors are given and which of their types they have.
@@ -93,7 +142,7 @@ impl<'a> Resolver<'a> {
         let options = self.options;
         match &options.inputs {
             Given::Default => {
-                for leaf in leaves.iter_mut().filter(|leaf| !leaf.input.ty.optional) {
+                for leaf in leaves.iter_mut().filter(|leaf| !leaf.optional) {
                     leaf.chosen = leaf.patterns.first().cloned();
                 }
             }
@@ -102,7 +151,7 @@ impl<'a> Resolver<'a> {
                     let input = leaf.input;
                     let varied = input.name.value == *name;
                     let replaced = input.unless.as_ref().is_some_and(|other| other.value == *name);
-                    if varied || (!input.ty.optional && !replaced) {
+                    if varied || (!leaf.optional && !replaced) {
                         leaf.chosen = leaf.patterns.get(if varied { *alternative } else { 0 }).cloned();
                     }
                     // One past the last stands for the default.
@@ -160,15 +209,16 @@ impl<'a> Resolver<'a> {
     ) {
         for leaf in leaves.iter().filter(|leaf| leaf.chosen.is_none()) {
             let Some(tensor) = given.get(&leaf.name) else { continue };
-            let wanted =
-                list_of(leaf.patterns.iter().map(|pattern| pattern.text.as_str()).collect::<BTreeSet<_>>());
+            let types = leaf.patterns.iter().map(|pattern| self.sources.slice(pattern.written));
+            let wanted = list_of(types.collect::<BTreeSet<_>>());
             let mut unfit = Diagnostic::error(
                 codes::INPUT,
                 leaf.input.ty.span,
                 format!("`{}` is given as {tensor}, which does not fit {wanted}", leaf.name),
             )
             .mark("its type");
-            if let Some(types) = in_call(&leaf.patterns, bindings) {
+            let types = in_call(&leaf.patterns, bindings);
+            if !wanted.contains(&types) {
                 unfit = unfit.note(format!("in this call that is {types}"));
             }
             let other = |pattern: &Pattern| !converts(tensor.dtype, pattern.dtype);
@@ -190,25 +240,26 @@ impl<'a> Resolver<'a> {
         let is_given = |leaf: &Leaf<'a>| {
             leaf.chosen.is_some() || offered.is_some_and(|given| given.contains_key(&leaf.name))
         };
-        let given = |name: &str| leaves.iter().any(|leaf| leaf.input.name.value == name && is_given(leaf));
+        let chosen = leaves.iter().filter(|leaf| is_given(leaf));
+        let given: BTreeSet<&str> = chosen.map(|leaf| leaf.input.name.value.as_str()).collect();
+        let given = |name: &str| given.contains(name);
+        let mut absent: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for leaf in leaves.iter().filter(|leaf| !is_given(leaf) && !leaf.optional) {
+            absent.entry(&leaf.input.name.value).or_default().push(&leaf.name);
+        }
+        let inputs: BTreeSet<&str> = model.inputs.iter().map(|input| input.name.value.as_str()).collect();
         for input in &model.inputs {
             let name = &input.name.value;
-            let own: Vec<&Leaf<'a>> = leaves.iter().filter(|leaf| std::ptr::eq(leaf.input, input)).collect();
-            let absent: Vec<&str> =
-                own.iter().filter(|leaf| !is_given(leaf)).map(|leaf| leaf.name.as_str()).collect();
             if let Some(other) = &input.unless {
-                if !model.inputs.iter().any(|input| input.name.value == other.value) {
+                if !inputs.contains(other.value.as_str()) {
                     let unknown = Diagnostic::error(
                         codes::UNKNOWN_NAME,
                         other.span,
                         format!("there is no input `{}`", other.value),
                     )
-                    .mark("not an input");
-                    self.report(with_near_miss(
-                        unknown,
-                        other,
-                        model.inputs.iter().map(|input| input.name.value.as_str()),
-                    ));
+                    .mark("not an input")
+                    .note(format!("the inputs are {}", list_of(inputs.iter().copied())));
+                    self.report(with_near_miss(unknown, other, inputs.iter().copied()));
                 } else if given(name) && given(&other.value) {
                     self.report(
                         Diagnostic::error(
@@ -232,7 +283,7 @@ impl<'a> Resolver<'a> {
                 continue;
             }
             let required = !input.ty.optional && input.default.is_none();
-            if required && !absent.is_empty() {
+            if let Some(absent) = absent.get(name.as_str()).filter(|_| required) {
                 self.report(
                     Diagnostic::error(
                         codes::INPUT,
@@ -318,61 +369,49 @@ impl<'a> Resolver<'a> {
     pub(super) fn input(
         &mut self,
         input: &'a ast::Input,
-        leaves: &[Leaf<'a>],
+        chosen: &Chosen,
         env: &Environment<'a>,
     ) -> Value<'a> {
         let name = &input.name.value;
         let ty = self.port_type(&input.ty, env);
-        let any = leaves.iter().any(|leaf| std::ptr::eq(leaf.input, input) && leaf.chosen.is_some());
-        if !any {
+        if !chosen.has(name) {
             let Some(default) = &input.default else { return Value::None };
             return self.default(input, default, &ty.shape, env);
         }
-        match ty.count {
-            None => self.given(&ty.shape, name, false, input, leaves, env),
-            Some(count) => {
-                let list = (0..count)
-                    .map(|index| self.given(&ty.shape, &format!("{name}.{index}"), false, input, leaves, env))
-                    .collect();
-                Value::List(Rc::new(list))
-            }
-        }
+        self.given(&PortType { optional: false, ..ty }, name, input, chosen, env)
     }
 
+    /// The value of an input, or of the part of one that has this name.
     fn given(
         &mut self,
-        shape: &Shape<'a>,
+        ty: &PortType<'a>,
         name: &str,
-        optional: bool,
         input: &'a ast::Input,
-        leaves: &[Leaf<'a>],
+        chosen: &Chosen,
         env: &Environment<'a>,
     ) -> Value<'a> {
-        if let Shape::Record(record) = shape {
-            let prefix = format!("{name}.");
-            let any = leaves.iter().any(|leaf| leaf.chosen.is_some() && leaf.name.starts_with(&prefix));
-            if optional && !any {
+        if let Some(count) = ty.count {
+            let one = PortType { count: None, ..ty.clone() };
+            let items =
+                (0..count).map(|index| self.given(&one, &format!("{name}.{index}"), input, chosen, env));
+            let items = items.collect();
+            return self.bounded(Value::list(items), input.name.span);
+        }
+        if let Shape::Record(record) = &ty.shape {
+            if ty.optional && !chosen.has(name) {
                 return Value::None;
             }
             let mut fields = Vec::new();
             for field in &record.fields {
                 let ty = self.port_type(&field.ty, env);
-                let value = self.given(
-                    &ty.shape,
-                    &format!("{name}.{}", field.name.value),
-                    ty.optional,
-                    input,
-                    leaves,
-                    env,
-                );
+                let value = self.given(&ty, &format!("{name}.{}", field.name.value), input, chosen, env);
                 fields.push((field.name.value.clone(), value));
             }
-            return Value::Record(Rc::new(fields));
+            return self.bounded(Value::record(fields), input.name.span);
         }
-        let chosen = leaves.iter().find(|leaf| leaf.name == name).and_then(|leaf| leaf.chosen.as_ref());
-        let Some(pattern) = chosen else {
+        let Some(pattern) = chosen.0.get(name) else {
             let reported = |problem: &Diagnostic| problem.span == Some(input.name.span);
-            if !optional && !self.problems.iter().any(reported) {
+            if !ty.optional && !self.problems.iter().any(reported) {
                 self.report(
                     Diagnostic::error(
                         codes::INPUT,
@@ -442,17 +481,15 @@ fn candidates<'p>(patterns: &'p [Pattern], tensor: &GivenTensor, bindings: &Bind
     patterns.iter().filter(|pattern| fits(pattern, false)).collect()
 }
 
-/// The types with their sizes in this call, as far as those are known; `None` where
-/// that says no more than the types as they are written.
-fn in_call(patterns: &[Pattern], bindings: &Bindings) -> Option<String> {
+/// The types with their sizes in this call, as far as those are known.
+fn in_call(patterns: &[Pattern], bindings: &Bindings) -> String {
     let known = |dim: &Dim| dim.substitute(|symbol| bindings.get(symbol).copied().map(Dim::known));
     let types = patterns.iter().map(|pattern| {
         let sizes = pattern.sizes.iter().map(|dim| known(dim).unwrap_or_else(|| dim.clone()));
         TensorType::new(pattern.dtype, sizes.collect::<Vec<_>>()).to_string()
     });
     let types: Vec<String> = types.collect();
-    let says_more = types.iter().zip(patterns).any(|(ty, pattern)| *ty != pattern.text);
-    says_more.then(|| types.join(" or "))
+    types.join(" or ")
 }
 
 /// Whether a tensor can be given where another dtype is declared: nothing that

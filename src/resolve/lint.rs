@@ -5,11 +5,13 @@ use super::{
     Resolver,
     call::QUESTIONS,
     names::{duplicate, with_near_miss},
+    place,
 };
 use crate::{
     codes,
     diagnostic::Diagnostic,
     ops::Op,
+    span::Span,
     syntax::ast::{self, DeclarationKind, Expr, ExprKind, Statement},
     types::DType,
 };
@@ -75,7 +77,7 @@ impl<'a> Resolver<'a> {
         for (name, called) in unknown {
             self.lint_name(&name, called, &names);
         }
-        for declaration in super::place::declarations(body) {
+        for declaration in place::declarations(body) {
             if !used.contains(&declaration.name.value) {
                 let what = match &declaration.kind {
                     DeclarationKind::Parameter(_) => "parameter",
@@ -94,16 +96,20 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Names declared twice, and modules that are not there. `seen` is what is
+    /// declared around the body; it is left as it was.
     fn lint_declarations(&mut self, body: &'a ast::Body, seen: &mut HashMap<&'a str, &'a ast::Name>) {
-        let mut here: HashMap<&'a str, &'a ast::Name> = HashMap::new();
+        let mut added = Vec::new();
         for statement in &body.statements {
             match statement {
                 Statement::Declaration(declaration) => {
                     let name = &declaration.name;
-                    let first =
-                        here.insert(&name.value, name).or_else(|| seen.get(name.value.as_str()).copied());
-                    if let Some(first) = first {
-                        self.report(duplicate(name, first));
+                    match seen.insert(&name.value, name) {
+                        Some(first) => {
+                            seen.insert(&name.value, first);
+                            self.report(duplicate(name, first));
+                        }
+                        None => added.push(name.value.as_str()),
                     }
                     if let DeclarationKind::Placement(placement) = &declaration.kind {
                         self.lint_module_name(&placement.module);
@@ -111,23 +117,20 @@ impl<'a> Resolver<'a> {
                 }
                 Statement::If(branch) => {
                     for body in std::iter::once(&branch.then).chain(&branch.otherwise) {
-                        let mut inner = seen.clone();
-                        inner.extend(&here);
-                        self.lint_declarations(body, &mut inner);
+                        self.lint_declarations(body, seen);
                     }
                 }
-                Statement::For(repeat) => {
-                    let mut inner = seen.clone();
-                    inner.extend(&here);
-                    self.lint_declarations(&repeat.body, &mut inner);
-                }
+                Statement::For(repeat) => self.lint_declarations(&repeat.body, seen),
                 _ => {}
             }
+        }
+        for name in added {
+            seen.remove(name);
         }
     }
 
     fn lint_module_name(&mut self, name: &ast::Name) {
-        if self.globals.modules.contains_key(name.value.as_str()) {
+        if self.stopped || self.globals.modules.contains_key(name.value.as_str()) {
             return;
         }
         let unknown =
@@ -138,11 +141,16 @@ impl<'a> Resolver<'a> {
     }
 
     fn lint_name(&mut self, name: &ast::Name, called: bool, local: &BTreeSet<&str>) {
+        if self.stopped {
+            return;
+        }
         let text = name.value.as_str();
         let operators = || Op::ALL.iter().map(|schema| schema.name);
         let callable = || operators().chain(self.globals.functions.keys().copied()).chain(QUESTIONS);
+        let can_be_called = self.globals.functions.contains_key(text)
+            || operators().chain(QUESTIONS).any(|known| known == text);
         if called {
-            if callable().any(|known| known == text) {
+            if can_be_called {
                 return;
             }
             let unknown = Diagnostic::error(
@@ -171,7 +179,7 @@ impl<'a> Resolver<'a> {
             Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("there is no value `{text}` here"))
                 .mark("not known here");
         let known: Vec<&str> = local.iter().copied().chain(self.globals.value_names()).collect();
-        let unknown = if callable().any(|known| known == text) {
+        let unknown = if can_be_called {
             unknown.help(format!("`{text}` is called: `{text}(...)`"))
         } else {
             with_near_miss(unknown, name, known)
@@ -179,11 +187,11 @@ impl<'a> Resolver<'a> {
         self.report(unknown);
     }
 
-    /// Modules and functions that contain themselves, however far down.
+    /// Declarations that contain themselves, however far down.
     fn lint_cycles(&mut self) {
-        let mut edges: HashMap<&'a str, Vec<(&'a str, crate::span::Span)>> = HashMap::new();
+        let mut edges: Edges<'a> = HashMap::new();
         for (name, module) in &self.globals.modules {
-            let placed = super::place::declarations(&module.body).into_iter().filter_map(|declaration| {
+            let placed = place::declarations(&module.body).into_iter().filter_map(|declaration| {
                 match &declaration.kind {
                     DeclarationKind::Placement(placement) => {
                         Some((placement.module.value.as_str(), placement.module.span))
@@ -203,6 +211,12 @@ impl<'a> Resolver<'a> {
             called.retain(|(callee, _)| self.globals.functions.contains_key(callee));
             edges.insert(name, called);
         }
+        for (name, record) in &self.globals.records {
+            edges.insert(name, record.fields.iter().flat_map(|field| types_in(&field.ty)).collect());
+        }
+        for (name, alias) in &self.globals.types {
+            edges.insert(name, types_in(&alias.ty).collect());
+        }
         let mut done: BTreeSet<&str> = BTreeSet::new();
         let mut starts: Vec<&'a str> = edges.keys().copied().collect();
         starts.sort_unstable();
@@ -213,24 +227,43 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn report_cycle(&mut self, cycle: &[(&'a str, crate::span::Span)]) {
+    fn report_cycle(&mut self, cycle: &[(&'a str, Span)]) {
         let Some((first, span)) = cycle.first() else { return };
-        let route: Vec<String> = cycle.iter().map(|(name, _)| format!("`{name}`")).collect();
-        let mut diagnostic =
-            Diagnostic::error(codes::SELF_REFERENCE, *span, format!("`{first}` contains itself"))
-                .mark(format!("leads back to `{first}`"))
-                .help("repeat a submodule with `name: Module * count`, or compute in a `for`");
+        let (does, help) = if self.globals.modules.contains_key(first) {
+            ("contains itself", "repeat a submodule with `name: Module * count`")
+        } else if self.globals.functions.contains_key(first) {
+            ("calls itself", "compute in a `for`, which takes as many turns as it is told")
+        } else if self.globals.records.contains_key(first) {
+            ("contains itself", "a value holds a list with `Record * count`")
+        } else {
+            ("stands for itself", "let one of them stand for a tensor type or a record")
+        };
+        let mut diagnostic = Diagnostic::error(codes::SELF_REFERENCE, *span, format!("`{first}` {does}"))
+            .mark(format!("leads back to `{first}`"))
+            .help(help);
         if cycle.len() > 1 {
+            let mut route: Vec<String> = cycle.iter().take(8).map(|(name, _)| format!("`{name}`")).collect();
+            if cycle.len() > route.len() {
+                route.push(format!("{} more", cycle.len() - route.len()));
+            }
             diagnostic = diagnostic.note(format!("the way is {} and again `{first}`", route.join(", ")));
         }
-        for (name, span) in cycle.iter().skip(1).take(8) {
+        for (name, span) in cycle.iter().skip(1).take(7) {
             diagnostic = diagnostic.label(*span, format!("by way of `{name}`"));
         }
         self.report(diagnostic);
     }
 }
 
-type Edges<'a> = HashMap<&'a str, Vec<(&'a str, crate::span::Span)>>;
+/// The names in a type.
+fn types_in(ty: &ast::TypeExpr) -> impl Iterator<Item = (&str, Span)> {
+    ty.alternatives.iter().filter_map(|alternative| match alternative {
+        ast::TypeAlternative::Named(name) => Some((name.value.as_str(), name.span)),
+        ast::TypeAlternative::Tensor(_) => None,
+    })
+}
+
+type Edges<'a> = HashMap<&'a str, Vec<(&'a str, Span)>>;
 
 /// A way from `start` that comes back to one of its own stations, each with the
 /// place that leads on to it. Works on a stack of its own, so that a long chain
@@ -239,7 +272,7 @@ fn find_cycle<'a>(
     start: &'a str,
     edges: &Edges<'a>,
     done: &mut BTreeSet<&'a str>,
-) -> Option<Vec<(&'a str, crate::span::Span)>> {
+) -> Option<Vec<(&'a str, Span)>> {
     if done.contains(start) {
         return None;
     }
@@ -275,7 +308,7 @@ fn find_cycle<'a>(
     None
 }
 
-fn sorted<'a, T>(items: impl Iterator<Item = &'a T>, key: impl Fn(&T) -> crate::span::Span) -> Vec<&'a T> {
+fn sorted<'a, T>(items: impl Iterator<Item = &'a T>, key: impl Fn(&T) -> Span) -> Vec<&'a T> {
     let mut list: Vec<&'a T> = items.collect();
     list.sort_by_key(|item| key(item));
     list

@@ -29,9 +29,10 @@ use crate::{
     codes,
     config::Config,
     diagnostic::{Diagnostic, Diagnostics},
-    graph::{Graph, NodeId, ScopeId},
+    graph::{Graph, NodeId},
     source::Sources,
     span::Span,
+    stack,
     syntax::ast,
     types::{DType, Dim, Symbol},
 };
@@ -82,19 +83,6 @@ impl fmt::Display for GivenTensor {
     }
 }
 
-/// Where an instance is placed: what `in` and `under` of rules look at.
-#[derive(Clone, Debug)]
-struct Caller {
-    scope: ScopeId,
-    written_in: String,
-}
-
-impl Default for Caller {
-    fn default() -> Caller {
-        Caller { scope: ScopeId(0), written_in: String::new() }
-    }
-}
-
 struct Resolver<'a> {
     sources: &'a Sources,
     options: &'a Options,
@@ -103,14 +91,14 @@ struct Resolver<'a> {
     graph: Graph,
     /// Configuration fields and constants by name.
     settled: HashMap<&'a str, Value<'a>>,
-    /// Constants being computed.
-    settling: Vec<&'a str>,
+    /// Fields and constants being computed.
+    settling: Vec<&'a ast::Name>,
     /// Dims that have their size from `else`.
     model_dims: BTreeMap<Symbol, Dim>,
     node_names: HashMap<String, usize>,
     parameters: HashMap<String, NodeId>,
-    instances: HashMap<String, Rc<Instance<'a>>>,
-    callers: HashMap<String, Caller>,
+    /// By state-dict path and where the module is declared.
+    instances: HashMap<(String, Span), Rc<Instance<'a>>>,
     /// Calls of submodules, and where each submodule is placed: for messages about what a call gives.
     made_by: HashMap<Span, (Span, String)>,
     /// The expression of the `return` evaluated last.
@@ -120,15 +108,30 @@ struct Resolver<'a> {
     stopped: bool,
 }
 
-/// Evaluates the one model of the files. The graph is complete where no error
-/// is reported; its quantizer sites are listed, its rules not yet applied.
-pub fn resolve(files: &[ast::SpecFile], sources: &Sources, options: &Options) -> (Graph, Diagnostics) {
+/// What became of a spec.
+pub struct Resolved {
+    /// Complete where no error is reported; its quantizer sites are listed, its
+    /// rules not yet applied.
+    pub graph: Graph,
+    /// Everything found wrong.
+    pub problems: Diagnostics,
+    /// How much work it was: expressions evaluated, nodes made.
+    pub steps: usize,
+}
+
+/// Evaluates the one model of the files.
+pub fn resolve(files: &[ast::SpecFile], sources: &Sources, options: &Options) -> Resolved {
+    stack::deep(|| resolve_here(files, sources, options))
+}
+
+fn resolve_here(files: &[ast::SpecFile], sources: &Sources, options: &Options) -> Resolved {
     let mut problems = Diagnostics::default();
     let globals = Globals::collect(files, &mut problems);
     let mut resolver = Resolver {
         sources,
         options,
         globals,
+        stopped: problems.is_full(),
         problems,
         graph: Graph::default(),
         settled: HashMap::new(),
@@ -137,12 +140,10 @@ pub fn resolve(files: &[ast::SpecFile], sources: &Sources, options: &Options) ->
         node_names: HashMap::new(),
         parameters: HashMap::new(),
         instances: HashMap::new(),
-        callers: HashMap::new(),
         made_by: HashMap::new(),
         last_return: None,
         depth: 0,
         steps: 0,
-        stopped: false,
     };
     let finite = resolver.lint();
     let settled = resolver.settle();
@@ -175,5 +176,5 @@ pub fn resolve(files: &[ast::SpecFile], sources: &Sources, options: &Options) ->
             );
         }
     }
-    (resolver.graph, resolver.problems)
+    Resolved { graph: resolver.graph, problems: resolver.problems, steps: resolver.steps }
 }

@@ -1,7 +1,8 @@
 //! The model: its body, and the outputs that a call wants.
 
 use super::{
-    Resolver, environment::Environment, fit::Fit, names::with_near_miss, types::Solution, value::Value,
+    Resolver, environment::Environment, fit::Fit, inputs::Chosen, names::with_near_miss, types::Solution,
+    value::Value,
 };
 use crate::{
     answer::{Answer, AnswerKind},
@@ -12,7 +13,6 @@ use crate::{
     syntax::ast::{self, ExprKind, Statement},
     types::Symbol,
 };
-use std::rc::Rc;
 
 impl<'a> Resolver<'a> {
     /// Builds the graph of the model, as far as its problems let it.
@@ -32,8 +32,9 @@ impl<'a> Resolver<'a> {
         if self.problems.len() > before {
             return;
         }
+        let chosen = Chosen::new(leaves);
         for input in &model.inputs {
-            let value = self.input(input, &leaves, &env);
+            let value = self.input(input, &chosen, &env);
             env.values.insert(input.name.value.clone(), value);
         }
         if self.problems.len() > before {
@@ -83,14 +84,11 @@ impl<'a> Resolver<'a> {
     }
 
     /// Names the outputs that this call makes.
-    fn outputs(
-        &mut self,
-        model: &'a ast::Model,
-        fields: &Rc<Vec<(String, Value<'a>)>>,
-        env: &Environment<'a>,
-    ) {
+    fn outputs(&mut self, model: &'a ast::Model, fields: &[(String, Value<'a>)], env: &Environment<'a>) {
         let place = self.last_return.unwrap_or(model.name.span);
-        for (name, _) in fields.iter() {
+        self.spend(model.outputs.len() * (1 + fields.len()), place);
+        for (name, value) in fields.iter() {
+            self.spend(value.count(), place);
             if !model.outputs.iter().any(|output| output.name.value == *name) {
                 let known = model.outputs.iter().map(|output| output.name.value.as_str());
                 self.report(
@@ -221,6 +219,18 @@ impl<'a> Resolver<'a> {
             self.report(with_near_miss(unknown, &answer.kind, names));
             return;
         };
+        if answer.arguments.len() != count {
+            let given = answer.arguments.len();
+            self.report(
+                Diagnostic::error(
+                    codes::ANSWER,
+                    answer.span,
+                    format!("`{}` reads {count} outputs, but {given} are named", answer.kind.value),
+                )
+                .mark("wrong number of outputs"),
+            );
+            return;
+        }
         let mut outputs = Vec::new();
         for argument in &answer.arguments {
             let known = model.outputs.iter().map(|output| output.name.value.as_str());
@@ -241,17 +251,6 @@ impl<'a> Resolver<'a> {
                     return;
                 }
             }
-        }
-        if outputs.len() != count {
-            self.report(
-                Diagnostic::error(
-                    codes::ANSWER,
-                    answer.span,
-                    format!("`{}` reads {count} outputs, but {} are named", answer.kind.value, outputs.len()),
-                )
-                .mark("wrong number of outputs"),
-            );
-            return;
         }
         self.graph.answers.push(Answer { kind, outputs });
     }

@@ -6,7 +6,7 @@ use crate::{
     names::nearest,
     syntax::ast::{self, ItemKind},
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Every declaration in scope, whatever file it is in.
 #[derive(Default)]
@@ -16,13 +16,16 @@ pub(super) struct Globals<'a> {
     pub requires: Vec<&'a ast::Require>,
     pub quantizes: Vec<&'a ast::Quantize>,
     pub models: Vec<&'a ast::Model>,
-    pub consts: HashMap<&'a str, &'a ast::Let>,
-    pub types: HashMap<&'a str, &'a ast::TypeAlias>,
-    pub records: HashMap<&'a str, &'a ast::Record>,
-    pub functions: HashMap<&'a str, &'a ast::Function>,
-    pub modules: HashMap<&'a str, &'a ast::Module>,
+    pub consts: Vec<&'a ast::Let>,
+    pub types: BTreeMap<&'a str, &'a ast::TypeAlias>,
+    pub records: BTreeMap<&'a str, &'a ast::Record>,
+    pub functions: BTreeMap<&'a str, &'a ast::Function>,
+    pub modules: BTreeMap<&'a str, &'a ast::Module>,
     /// Every declared name and where, for duplicates and near misses.
     names: HashMap<&'a str, &'a ast::Name>,
+    configs_by_name: HashMap<&'a str, &'a ast::ConfigField>,
+    dims_by_name: HashMap<&'a str, &'a ast::DimBinding>,
+    consts_by_name: HashMap<&'a str, &'a ast::Let>,
 }
 
 impl<'a> Globals<'a> {
@@ -42,15 +45,18 @@ impl<'a> Globals<'a> {
                 for binding in bindings {
                     self.name(&binding.name, problems);
                     self.dims.push(binding);
+                    self.dims_by_name.insert(&binding.name.value, binding);
                 }
             }
             ItemKind::Config(field) => {
                 self.name(&field.name, problems);
                 self.configs.push(field);
+                self.configs_by_name.insert(&field.name.value, field);
             }
             ItemKind::Const(value) => {
                 self.name(&value.name, problems);
-                self.consts.insert(&value.name.value, value);
+                self.consts.push(value);
+                self.consts_by_name.insert(&value.name.value, value);
             }
             ItemKind::Type(alias) => {
                 self.name(&alias.name, problems);
@@ -81,11 +87,15 @@ impl<'a> Globals<'a> {
     }
 
     pub fn config(&self, name: &str) -> Option<&'a ast::ConfigField> {
-        self.configs.iter().find(|field| field.name.value == name).copied()
+        self.configs_by_name.get(name).copied()
+    }
+
+    pub fn constant(&self, name: &str) -> Option<&'a ast::Let> {
+        self.consts_by_name.get(name).copied()
     }
 
     pub fn dim(&self, name: &str) -> Option<&'a ast::DimBinding> {
-        self.dims.iter().find(|binding| binding.name.value == name).copied()
+        self.dims_by_name.get(name).copied()
     }
 
     /// Where a value known when compiling is declared under this name.
@@ -95,13 +105,14 @@ impl<'a> Globals<'a> {
 
     /// A name that stands for a value known when compiling.
     pub fn is_value(&self, name: &str) -> bool {
-        self.config(name).is_some() || self.dim(name).is_some() || self.consts.contains_key(name)
+        self.config(name).is_some() || self.dim(name).is_some() || self.constant(name).is_some()
     }
 
     pub fn value_names(&self) -> impl Iterator<Item = &'a str> {
         let configs = self.configs.iter().map(|field| field.name.value.as_str());
         let dims = self.dims.iter().map(|binding| binding.name.value.as_str());
-        configs.chain(dims).chain(self.consts.keys().copied())
+        let consts = self.consts.iter().map(|value| value.name.value.as_str());
+        configs.chain(dims).chain(consts)
     }
 
     pub fn type_names(&self) -> impl Iterator<Item = &'a str> {

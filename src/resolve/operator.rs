@@ -26,7 +26,7 @@ impl<'a> Resolver<'a> {
         let mut poisoned = false;
         for argument in arguments {
             let value = self.unnamed(&argument.value, env);
-            poisoned |= value.has_poison();
+            poisoned |= value.is_poison();
             match &argument.name {
                 Some(name) => attributes.push((name, value, argument.value.span)),
                 None => operands.push((value, argument.value.span)),
@@ -91,6 +91,12 @@ impl<'a> Resolver<'a> {
         let spans: Vec<Span> = operands.iter().map(|(_, span)| *span).collect();
         let mut list = Vec::new();
         for (name, value, span) in attributes {
+            self.spend(value.count(), span);
+            if let Value::List(items) = &value
+                && !self.has_few_axes(items.len(), span)
+            {
+                return Value::Poison;
+            }
             let Some(attribute) = to_attribute(&value) else {
                 self.report(
                     Diagnostic::error(
@@ -125,6 +131,7 @@ impl<'a> Resolver<'a> {
         };
         let types: Vec<_> = operands.iter().map(|node| self.type_of(*node).clone()).collect();
         match op.semantics().infer(&types) {
+            Ok(ty) if !self.has_few_axes(ty.rank(), span) => Value::Poison,
             Ok(ty) => Value::Tensor(self.push_op(env, op, operands, ty, span)),
             Err(mismatch) => {
                 let mut diagnostic =

@@ -19,6 +19,21 @@ use crate::{
 };
 use std::{collections::HashMap, rc::Rc};
 
+/// What an instance costs, in steps.
+const INSTANCE: usize = 20;
+/// Letters of a `from`, at most.
+const LONGEST_PREFIX: usize = 256;
+
+/// A placement with everything it says.
+struct Placed<'a, 'e> {
+    module: &'a ast::Module,
+    declaration: &'a ast::Declaration,
+    placement: &'a ast::Placement,
+    settings: HashMap<String, Value<'a>>,
+    tied: HashMap<String, (NodeId, ast::Name)>,
+    env: &'e Environment<'a>,
+}
+
 impl<'a> Resolver<'a> {
     /// A parameter or submodule; the same one wherever its path is used.
     pub(super) fn declare(
@@ -68,10 +83,14 @@ impl<'a> Resolver<'a> {
         let name = &declaration.name.value;
         let own = join(path, name);
         let Some(instance) = instance else {
-            return Value::Tensor(self.parameter(own, ty, env.scope, declaration.span));
+            let node = self.parameter(own, ty, env.scope, declaration.span);
+            return node.map_or(Value::Poison, Value::Tensor);
         };
         let node = match instance.tied.get(name) {
-            None => self.parameter(own, ty, env.scope, declaration.span),
+            None => match self.parameter(own, ty, env.scope, declaration.span) {
+                Some(node) => node,
+                None => return Value::Poison,
+            },
             Some((node, with)) => {
                 let given = self.type_of(*node).clone();
                 if given != ty {
@@ -97,10 +116,8 @@ impl<'a> Resolver<'a> {
                 *node
             }
         };
-        let caller = self.callers.get(&instance.path).cloned().unwrap_or_default();
-        let mut place = Environment::new(caller.scope, &caller.written_in);
-        place.hint = None;
-        Value::Tensor(self.boundary(&place, instance, name, node, declaration.span))
+        let caller = (instance.placed_in, instance.written_in.as_str());
+        Value::Tensor(self.boundary(caller, instance, name, node, declaration.span))
     }
 
     fn place(
@@ -122,62 +139,91 @@ impl<'a> Resolver<'a> {
             self.report(with_near_miss(unknown, name, known));
             return Value::Poison;
         };
+        self.spend(module.settings.len() * (1 + placement.settings.iter().flatten().count()), name.span);
         let Some(settings) = self.settings(module, placement, env) else { return Value::Poison };
         let Some(tied) = self.tied(module, placement, env) else { return Value::Poison };
         let prefix = match &placement.from {
-            Some(from) => from.value.clone(),
+            Some(from) if self.is_path(from) => from.value.clone(),
+            Some(_) => return Value::Poison,
             None => join(path, &declaration.name.value),
         };
+        let placed = Placed { module, declaration, placement, settings, tied, env };
         let Some(repeat) = &placement.repeat else {
-            return Value::Instance(self.instance(module, prefix, declaration, settings, tied, env));
+            return self.instance(prefix, &placed).map_or(Value::Poison, Value::Instance);
         };
-        let Some(count) = self.count(repeat, env) else { return Value::Poison };
+        let Some(count) = self.count(repeat, placed.env) else { return Value::Poison };
         let mut list = Vec::new();
         for index in 0..count {
-            if !self.spend(1, placement.span) {
+            let Some(instance) = self.instance(join(&prefix, &index.to_string()), &placed) else {
                 return Value::Poison;
-            }
-            let path = join(&prefix, &index.to_string());
-            list.push(self.instance(module, path, declaration, settings.clone(), tied.clone(), env));
+            };
+            list.push(instance);
         }
         Value::Instances(Rc::new(list))
     }
 
-    /// The instance at a path: made at its first placement.
-    fn instance(
-        &mut self,
-        module: &'a ast::Module,
-        path: String,
-        declaration: &'a ast::Declaration,
-        settings: HashMap<String, Value<'a>>,
-        tied: HashMap<String, (NodeId, ast::Name)>,
-        env: &Environment<'a>,
-    ) -> Rc<Instance<'a>> {
-        if let Some(instance) = self.instances.get(&path)
-            && std::ptr::eq(instance.module, module)
-        {
-            return instance.clone();
+    /// The instance at a path: made at its first placement, found again at others;
+    /// `None` where there can be none, reported.
+    fn instance(&mut self, path: String, placed: &Placed<'a, '_>) -> Option<Rc<Instance<'a>>> {
+        let Placed { module, declaration, placement, env, .. } = *placed;
+        if !self.spend(INSTANCE + path.len() / 8, placement.span) {
+            return None;
+        }
+        let key = (path, module.name.span);
+        if let Some(instance) = self.instances.get(&key).cloned() {
+            let same = |(name, value): (&String, &Value<'a>)| {
+                instance.settings.get(name).is_some_and(|other| value.is_same_setting(other))
+            };
+            if placed.settings.iter().all(same) {
+                return Some(instance);
+            }
+            let message = format!("two submodules with other settings have the state-dict path `{}`", key.0);
+            self.report(
+                Diagnostic::error(codes::DUPLICATE_NAME, placement.span, message)
+                    .mark("the second")
+                    .label(instance.placed, "the first")
+                    .help("a `for` places one submodule again and again: write `name: Module * count` outside it"),
+            );
+            return None;
         }
         let scope = ScopeId(self.graph.scopes.len() as u32);
         self.graph.scopes.push(Scope {
-            path: path.clone(),
+            path: key.0.clone(),
             module: module.name.value.clone(),
             parent: Some(env.scope.0),
             placed: declaration.span,
         });
         let instance = Rc::new(Instance {
             module,
-            path: path.clone(),
+            path: key.0.clone(),
             name: declaration.name.value.clone(),
             placed: declaration.span,
+            placed_in: env.scope,
+            written_in: env.written_in.clone(),
             scope,
-            settings,
-            tied,
+            settings: placed.settings.clone(),
+            tied: placed.tied.clone(),
         });
-        self.callers
-            .insert(path.clone(), super::Caller { scope: env.scope, written_in: env.written_in.clone() });
-        self.instances.insert(path, instance.clone());
-        instance
+        self.instances.insert(key, instance.clone());
+        Some(instance)
+    }
+
+    /// Whether a prefix can stand before names of a state dict; reports where it cannot.
+    fn is_path(&mut self, from: &'a ast::Name) -> bool {
+        let segment = |segment: &str| {
+            !segment.is_empty() && segment.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+        };
+        let fine = from.value.len() <= LONGEST_PREFIX && from.value.split('.').all(segment);
+        if !fine && !from.value.is_empty() {
+            self.report(
+                Diagnostic::error(codes::SETTING, from.span, "the prefix is no path of a state dict")
+                    .mark("not words joined by dots")
+                    .help(format!(
+                        "write it as in `from \"bert.encoder\"`, in at most {LONGEST_PREFIX} letters, or `from \"\"` for none"
+                    )),
+            );
+        }
+        fine || from.value.is_empty()
     }
 
     /// The settings of a placement, by position and by name, with defaults.
@@ -288,6 +334,7 @@ impl<'a> Resolver<'a> {
         for argument in placement.with.iter().flatten() {
             let value = self.unnamed(&argument.value, env);
             let known: Vec<&str> = parameter_names(&module.body).collect();
+            self.spend(known.len(), placement.span);
             let Some(name) = argument.name.as_ref().filter(|name| known.contains(&name.value.as_str()))
             else {
                 self.report(
@@ -340,8 +387,11 @@ impl<'a> Resolver<'a> {
         instance: &Rc<Instance<'a>>,
         member: &'a ast::Name,
     ) -> Value<'a> {
-        let Some(declaration) = find_declaration(&instance.module.body, &member.value) else {
-            let known: Vec<&str> = declaration_names(&instance.module.body);
+        let declared = declarations(&instance.module.body);
+        self.spend(declared.len(), member.span);
+        let Some(declaration) = declared.iter().copied().find(|known| known.name.value == member.value)
+        else {
+            let known = declared.iter().map(|declaration| declaration.name.value.as_str());
             let unknown = Diagnostic::error(
                 codes::UNKNOWN_NAME,
                 member.span,
@@ -371,14 +421,6 @@ fn parameter_names(body: &ast::Body) -> impl Iterator<Item = &str> {
         .into_iter()
         .filter(|declaration| matches!(declaration.kind, DeclarationKind::Parameter(_)))
         .map(|declaration| declaration.name.value.as_str())
-}
-
-fn declaration_names(body: &ast::Body) -> Vec<&str> {
-    declarations(body).into_iter().map(|declaration| declaration.name.value.as_str()).collect()
-}
-
-fn find_declaration<'a>(body: &'a ast::Body, name: &str) -> Option<&'a ast::Declaration> {
-    declarations(body).into_iter().find(|declaration| declaration.name.value == name)
 }
 
 /// Every declaration of a body, those in branches included.

@@ -120,6 +120,7 @@ impl<'a> Resolver<'a> {
         place: Span,
         solution: &mut Solution,
     ) -> bool {
+        self.spend(value.count(), place);
         match self.fits(ty, value, solution) {
             Fit::Yes => true,
             Fit::Silent => false,

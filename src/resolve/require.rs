@@ -9,6 +9,9 @@ use crate::{
     types::Dim,
 };
 
+/// Values shown with a requirement that does not hold, at most.
+const MOST_NOTES: usize = 16;
+
 impl<'a> Resolver<'a> {
     /// Checks a `require`; sizes bound later become a check of each call. False
     /// where it does not hold, or where that cannot be said; both are reported.
@@ -25,6 +28,7 @@ impl<'a> Resolver<'a> {
                     let message = self.interpolate(&require.message, env);
                     let comparison = mark.value.mark();
                     let check = Check { left, comparison, right, message, span: require.span };
+                    self.spend(self.graph.checks.len(), require.span);
                     if !self.graph.checks.contains(&check) {
                         self.graph.checks.push(check);
                     }
@@ -49,6 +53,7 @@ impl<'a> Resolver<'a> {
 
     /// The message with `{expression}` replaced by its value.
     fn interpolate(&mut self, message: &ast::Name, env: &mut Environment<'a>) -> String {
+        self.spend(1 + message.value.len() / 8, message.span);
         let mut text = String::new();
         let mut rest = message.value.as_str();
         while let Some((before, after)) = rest.split_once('{') {
@@ -101,7 +106,7 @@ impl<'a> Resolver<'a> {
     fn values_in(&mut self, expr: &'a ast::Expr, env: &Environment<'a>) -> Vec<(String, String)> {
         let mut names = Vec::new();
         lint::visit_names(expr, &mut |name| {
-            if !names.contains(&name.to_owned()) {
+            if names.len() < MOST_NOTES && !names.iter().any(|known| known == name) {
                 names.push(name.to_owned());
             }
         });

@@ -99,9 +99,11 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
-        for quantizer in declared.values().filter(|quantizer| !quantizer.used) {
+        let mut unused: Vec<_> = declared.values().filter(|quantizer| !quantizer.used).collect();
+        unused.sort_by_key(|quantizer| quantizer.name.span);
+        for quantizer in unused {
             let name = &quantizer.name.value;
-            self.problems.push(
+            self.report(
                 Diagnostic::error(
                     codes::UNUSED,
                     quantizer.name.span,

@@ -5,53 +5,82 @@ use crate::{
     codes,
     diagnostic::Diagnostic,
     graph::ScopeId,
-    names::{list_of, nearest},
+    names::{list_of, nearest, shortened},
     syntax::ast::{self, ConfigKind},
 };
 use serde_json::Value as Json;
+
+/// Constants that depend on one another and stand in the wrong order, at most.
+const DEEPEST_CONSTANT: usize = 64;
 
 impl<'a> Resolver<'a> {
     /// Reads every configuration field and checks the top-level `require`s;
     /// false where the model cannot be built.
     pub(super) fn settle(&mut self) -> bool {
         let before = self.problems.len();
-        let fields: Vec<&'a ast::ConfigField> = self.globals.configs.clone();
-        for field in fields {
-            let value = self.field(field);
-            self.settled.insert(field.name.value.as_str(), value);
+        for field in self.globals.configs.clone() {
+            self.global_value(&field.name.value);
         }
-        let requires: Vec<&'a ast::Require> = self.globals.requires.clone();
-        for require in requires {
-            let mut env = Environment::new(ScopeId(0), "");
-            self.require(require, &mut env);
+        for require in self.globals.requires.clone() {
+            self.require(require, &mut Environment::new(ScopeId(0), ""));
         }
-        let consts: Vec<&'a str> = self.globals.consts.keys().copied().collect();
         if self.problems.len() == before {
-            for name in consts {
-                self.global_value(name);
+            for constant in self.globals.consts.clone() {
+                self.global_value(&constant.name.value);
             }
         }
         self.problems.len() == before
     }
 
-    /// The value of a configuration field or constant; `None` if there is none
-    /// of that name.
+    /// The value of a configuration field or constant, computed when it is first
+    /// asked for; `None` if there is none of that name.
     pub(super) fn global_value(&mut self, name: &str) -> Option<Value<'a>> {
         if let Some(value) = self.settled.get(name) {
             return Some(value.clone());
         }
-        let (key, constant) = self.globals.consts.get_key_value(name).map(|(key, value)| (*key, *value))?;
-        // While it is computed, a use of itself finds this.
-        self.settled.insert(key, Value::Poison);
-        if self.settling.contains(&key) {
+        let (field, constant) = (self.globals.config(name), self.globals.constant(name));
+        let declared = field.map(|field| &field.name).or(constant.map(|constant| &constant.name))?;
+        if !self.can_settle(declared) {
             return Some(Value::Poison);
         }
-        self.settling.push(key);
-        let mut env = Environment::new(ScopeId(0), "");
-        let value = self.expr(&constant.value, &mut env);
+        self.settling.push(declared);
+        let value = match (field, constant) {
+            (Some(field), _) => self.field(field),
+            (None, Some(constant)) => self.expr(&constant.value, &mut Environment::new(ScopeId(0), "")),
+            (None, None) => Value::Poison,
+        };
         self.settling.pop();
-        self.settled.insert(key, value.clone());
+        self.settled.insert(&declared.value, value.clone());
         Some(value)
+    }
+
+    /// Whether a field or constant is not being computed already; reports where it is.
+    fn can_settle(&mut self, name: &'a ast::Name) -> bool {
+        let again = self.settling.iter().position(|waiting| waiting.value == name.value);
+        let problem = match again.and_then(|from| self.settling.get(from..)) {
+            Some(way) => {
+                let route = list_of(way.iter().map(|name| name.value.as_str()));
+                let message = format!("the value of `{}` depends on itself", name.value);
+                let problem = Diagnostic::error(codes::SELF_REFERENCE, name.span, message)
+                    .mark("needed for its own value");
+                let steps = way.iter().skip(1).take(8);
+                let problem = steps.fold(problem, |problem, step| problem.label(step.span, "by way of this"));
+                if way.len() > 1 {
+                    problem.note(format!("the way is {route} and again `{}`", name.value))
+                } else {
+                    problem
+                }
+            }
+            None if self.settling.len() >= DEEPEST_CONSTANT => {
+                let message = format!("values depend on one another more than {DEEPEST_CONSTANT} deep");
+                Diagnostic::error(codes::MODEL_TOO_LARGE, name.span, message)
+                    .mark("one too many")
+                    .help("declare each before those that depend on it")
+            }
+            None => return true,
+        };
+        self.report(problem);
+        false
     }
 
     fn field(&mut self, field: &'a ast::ConfigField) -> Value<'a> {
@@ -82,7 +111,7 @@ impl<'a> Resolver<'a> {
     fn read(&mut self, field: &'a ast::ConfigField, json: &Json) -> Value<'a> {
         let name = &field.name.value;
         let wrong = |expected: String, help: Option<String>| {
-            let text = shorten(&json.to_string());
+            let text = shortened(&json.to_string());
             let mut diagnostic = Diagnostic::error(
                 codes::CONFIG,
                 field.ty.span,
@@ -143,14 +172,5 @@ fn described(kind: &str) -> &'static str {
         "float" => "a number",
         "bool" => "true or false",
         _ => "a string",
-    }
-}
-
-/// A value for a message, not longer than a line.
-fn shorten(text: &str) -> String {
-    if text.chars().count() <= 60 {
-        text.to_owned()
-    } else {
-        text.chars().take(57).collect::<String>() + "..."
     }
 }

@@ -1,10 +1,12 @@
 //! Types as written against types as they are: which alternative, and what the
 //! dims of a signature are in one call.
 
-use super::{Resolver, environment::Environment, names::with_near_miss, value::Value};
+use super::{Resolver, environment::Environment, lint, names::with_near_miss, value::Value};
 use crate::{
     codes,
     diagnostic::Diagnostic,
+    source::Sources,
+    span::Span,
     syntax::ast::{self, Size, TypeAlternative},
     types::{DType, Dim, Symbol, TensorType},
 };
@@ -14,14 +16,14 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     pub dtype: DType,
-    /// `Some` where the shape begins with `...`.
+    /// The shape begins with `...`.
     pub leading: bool,
     /// The sizes after `...`, or all of them.
     pub sizes: Vec<Dim>,
-    /// The same sizes as written, for messages.
-    pub names: Vec<String>,
-    /// The whole type as written, for messages.
-    pub text: String,
+    /// Where the same sizes are written.
+    pub names: Vec<Span>,
+    /// Where the whole type is written.
+    pub written: Span,
 }
 
 /// A type of a signature.
@@ -49,9 +51,12 @@ pub(super) struct PortType<'a> {
 pub(super) struct Solution {
     pub dims: BTreeMap<Symbol, Dim>,
     leading: Option<Vec<Dim>>,
-    /// Sizes with several unknowns, to be tried again: pattern, as written, actual.
-    open: Vec<(Dim, String, Dim)>,
+    /// Sizes with several unknowns, to be tried again: pattern, where written, actual.
+    open: Vec<(Dim, Span, Dim)>,
 }
+
+/// Types that stand for one another, at most.
+const DEEPEST_ALIAS: usize = 64;
 
 /// Names of settings that are no tensors.
 pub(super) const SETTING_TYPES: [&str; 4] = ["int", "float", "bool", "str"];
@@ -63,7 +68,7 @@ impl<'a> Resolver<'a> {
         let mut patterns = Vec::new();
         let mut shape = None;
         for alternative in &ty.alternatives {
-            match self.alternative(alternative, env, 0) {
+            match self.alternative(alternative, ty.span, env, 0) {
                 Shape::Tensor(list) => patterns.extend(list),
                 Shape::Unknown => return PortType { shape: Shape::Unknown, count, optional: ty.optional },
                 other => shape = Some(other),
@@ -87,7 +92,16 @@ impl<'a> Resolver<'a> {
         PortType { shape, count, optional: ty.optional }
     }
 
-    fn alternative(&mut self, ty: &'a TypeAlternative, env: &Environment<'a>, depth: usize) -> Shape<'a> {
+    fn alternative(
+        &mut self,
+        ty: &'a TypeAlternative,
+        span: Span,
+        env: &Environment<'a>,
+        depth: usize,
+    ) -> Shape<'a> {
+        if !self.spend(1, span) {
+            return Shape::Unknown;
+        }
         let name = match ty {
             TypeAlternative::Tensor(tensor) => {
                 return self
@@ -113,27 +127,20 @@ impl<'a> Resolver<'a> {
             self.report(with_near_miss(unknown, name, names));
             return Shape::Unknown;
         };
-        if depth > 8 {
+        if depth > DEEPEST_ALIAS {
+            let message = format!("type names stand for one another more than {DEEPEST_ALIAS} deep");
             self.report(
-                Diagnostic::error(
-                    codes::SELF_REFERENCE,
-                    alias.name.span,
-                    format!("the type `{}` stands for itself", name.value),
-                )
-                .mark("declared here"),
+                Diagnostic::error(codes::MODEL_TOO_LARGE, alias.name.span, message).mark("one too many"),
             );
             return Shape::Unknown;
         }
         let mut patterns = Vec::new();
         for alternative in &alias.ty.alternatives {
-            match self.alternative(alternative, env, depth + 1) {
-                Shape::Tensor(list) => patterns
-                    .extend(list.into_iter().map(|pattern| Pattern { text: name.value.clone(), ..pattern })),
+            match self.alternative(alternative, alias.ty.span, env, depth + 1) {
+                Shape::Tensor(list) if self.spend(list.len(), name.span) => patterns.extend(list),
+                Shape::Tensor(_) => return Shape::Unknown,
                 other => return other,
             }
-        }
-        if let [pattern] = patterns.as_mut_slice() {
-            pattern.text = self.sources.slice(alias.ty.span).to_owned();
         }
         Shape::Tensor(patterns)
     }
@@ -141,6 +148,9 @@ impl<'a> Resolver<'a> {
     /// A tensor type as a pattern; `None` where it has an error.
     pub(super) fn pattern(&mut self, ty: &'a ast::TensorTypeExpr, env: &Environment<'a>) -> Option<Pattern> {
         let dtype = DType::from_name(&ty.dtype.value)?;
+        if !self.has_few_axes(ty.shape.len(), ty.span) {
+            return None;
+        }
         let mut sizes = Vec::new();
         let mut leading = false;
         for (index, size) in ty.shape.iter().enumerate() {
@@ -161,30 +171,23 @@ impl<'a> Resolver<'a> {
             }
         }
         let names = ty.shape.iter().filter_map(|size| match size {
-            Size::Expr(expr) => Some(self.sources.slice(expr.span).to_owned()),
+            Size::Expr(expr) => Some(expr.span),
             Size::Ellipsis(_) => None,
         });
-        Some(Pattern {
-            dtype,
-            leading,
-            sizes,
-            names: names.collect(),
-            text: self.sources.slice(ty.span).to_owned(),
-        })
+        Some(Pattern { dtype, leading, sizes, names: names.collect(), written: ty.span })
     }
 
     /// A size of a signature: dims are symbols, settings and config fields numbers.
     fn size(&mut self, expr: &'a ast::Expr, env: &Environment<'a>) -> Option<Dim> {
         let mut signature = Environment::new(env.scope, &env.written_in);
-        for (name, value) in &env.values {
-            if value.as_dim().is_some() {
-                signature.values.insert(name.clone(), value.clone());
+        lint::visit_names(expr, &mut |name| {
+            if let Some(value) = env.values.get(name).filter(|value| value.as_dim().is_some()) {
+                signature.values.insert(name.to_owned(), value.clone());
+            } else if self.globals.dim(name).is_some() {
+                let symbol: Symbol = name.into();
+                signature.dims.insert(symbol.clone(), Dim::symbol(symbol));
             }
-        }
-        for binding in &self.globals.dims {
-            let symbol: Symbol = binding.name.value.as_str().into();
-            signature.dims.insert(symbol.clone(), Dim::symbol(symbol));
-        }
+        });
         let value = self.expr(expr, &mut signature);
         if value.is_poison() {
             return None;
@@ -228,8 +231,9 @@ impl<'a> Resolver<'a> {
         let extra = actual.rank().checked_sub(pattern.sizes.len());
         let Some(extra) = extra.filter(|extra| pattern.leading || *extra == 0) else {
             let (has, wants) = (actual.rank(), pattern.sizes.len());
+            let axes = if has == 1 { "axis" } else { "axes" };
             let least = if pattern.leading { "at least " } else { "" };
-            return Err(format!("has {has} axes, not {least}{wants}"));
+            return Err(format!("has {has} {axes}, not {least}{wants}"));
         };
         let (leading, sizes) = actual.shape.split_at(extra);
         if pattern.leading && !pattern.sizes.is_empty() {
@@ -247,13 +251,13 @@ impl<'a> Resolver<'a> {
         let last = actual.rank().saturating_sub(1);
         for (axis, ((size, name), actual)) in pattern.sizes.iter().zip(&pattern.names).zip(sizes).enumerate()
         {
-            solution.size(size, name, actual).map_err(|expected| {
+            solution.size(size, *name, actual).map_err(|expected| {
                 let place = if axis + extra == last {
                     "last axis".to_owned()
                 } else {
                     format!("axis {}", axis + extra)
                 };
-                format!("{place} is {actual}, not {}", named(name, &expected))
+                format!("{place} is {actual}, not {}", named(self.sources.slice(*name), &expected))
             })?;
         }
         Ok(())
@@ -268,7 +272,7 @@ impl<'a> Resolver<'a> {
                 })
                 .ok_or_else(|| format!("has {actual}, but `{pattern}` is no whole number"))?;
             if expected != actual {
-                return Err(format!("has {actual}, not {}", named(&name, &expected)));
+                return Err(format!("has {actual}, not {}", named(self.sources.slice(name), &expected)));
             }
         }
         Ok(())
@@ -285,7 +289,7 @@ pub(super) const MOST_ELEMENTS: i64 = 1 << 40;
 
 impl Solution {
     /// One size of a pattern against one of a tensor. `Err`: what was expected.
-    fn size(&mut self, pattern: &Dim, name: &str, actual: &Dim) -> Result<(), Dim> {
+    fn size(&mut self, pattern: &Dim, name: Span, actual: &Dim) -> Result<(), Dim> {
         let unknown: Vec<&Symbol> =
             pattern.symbols().filter(|symbol| !self.dims.contains_key(*symbol)).collect();
         match unknown.as_slice() {
@@ -312,17 +316,17 @@ impl Solution {
                 Ok(())
             }
             _ => {
-                self.open.push((pattern.clone(), name.to_owned(), actual.clone()));
+                self.open.push((pattern.clone(), name, actual.clone()));
                 Ok(())
             }
         }
     }
 
     /// Tries the sizes with several unknowns again. `Err` as a phrase about the tensor.
-    pub fn retry(&mut self) -> Result<(), String> {
+    pub fn retry(&mut self, sources: &Sources) -> Result<(), String> {
         for (pattern, name, actual) in std::mem::take(&mut self.open) {
-            self.size(&pattern, &name, &actual)
-                .map_err(|expected| format!("has {actual}, not {}", named(&name, &expected)))?;
+            self.size(&pattern, name, &actual)
+                .map_err(|expected| format!("has {actual}, not {}", named(sources.slice(name), &expected)))?;
         }
         Ok(())
     }

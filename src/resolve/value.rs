@@ -6,7 +6,7 @@ use crate::{
     syntax::ast,
     types::Dim,
 };
-use std::{collections::HashMap, rc::Rc};
+use std::{collections::HashMap, ops::Deref, rc::Rc};
 
 /// A value while compiling. Only tensors are left when the model runs.
 #[derive(Clone, Debug)]
@@ -19,13 +19,40 @@ pub(super) enum Value<'a> {
     None,
     /// A size that is bound when the model runs.
     Dim(Dim),
-    List(Rc<Vec<Value<'a>>>),
-    Record(Rc<Vec<(String, Value<'a>)>>),
+    List(Rc<Nested<Value<'a>>>),
+    Record(Rc<Nested<(String, Value<'a>)>>),
     Tensor(NodeId),
     Instance(Rc<Instance<'a>>),
     Instances(Rc<Vec<Rc<Instance<'a>>>>),
     /// Stands for something already reported: whatever uses it says nothing.
     Poison,
+}
+
+/// The values in a list or record.
+///
+/// A loop can put a list into a list, twice, again and again: what has no bound
+/// of its own is bounded here, so that whoever looks at every value, one inside
+/// another, may recurse.
+#[derive(Debug)]
+pub(super) struct Nested<T> {
+    items: Vec<T>,
+    /// Lists and records one inside another, this one included.
+    depth: usize,
+    /// Values in it, and in those, all counted.
+    size: usize,
+}
+
+/// Lists and records one inside another, at most.
+const DEEPEST_VALUE: usize = 16;
+/// Values in a list or record, and in those in it, at most.
+const LARGEST_VALUE: usize = 100_000;
+
+impl<T> Deref for Nested<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.items
+    }
 }
 
 /// A module placed at a state-dict path.
@@ -37,6 +64,10 @@ pub(super) struct Instance<'a> {
     pub name: String,
     /// Where it is placed.
     pub placed: Span,
+    /// The instance in whose body it is placed.
+    pub placed_in: ScopeId,
+    /// The module, function or model in whose body it is placed, for `in` of rules.
+    pub written_in: String,
     /// The instance's own scope; its parent is where it is placed.
     pub scope: ScopeId,
     pub settings: HashMap<String, Value<'a>>,
@@ -44,7 +75,49 @@ pub(super) struct Instance<'a> {
     pub tied: HashMap<String, (NodeId, ast::Name)>,
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
+    /// A list, poison where one of its values is; `None` where it holds too much.
+    pub fn list(items: Vec<Value<'a>>) -> Option<Value<'a>> {
+        if items.iter().any(Value::is_poison) {
+            return Some(Value::Poison);
+        }
+        let (depth, size) = extent(items.iter())?;
+        Some(Value::List(Rc::new(Nested { items, depth, size })))
+    }
+
+    /// A record; `None` where it holds too much.
+    pub fn record(fields: Vec<(String, Value<'a>)>) -> Option<Value<'a>> {
+        let (depth, size) = extent(fields.iter().map(|(_, value)| value))?;
+        Some(Value::Record(Rc::new(Nested { items: fields, depth, size })))
+    }
+
+    /// How deep lists and records are nested in it, and how many values it is.
+    fn extent(&self) -> (usize, usize) {
+        match self {
+            Value::List(items) => (items.depth, items.size + 1),
+            Value::Record(fields) => (fields.depth, fields.size + 1),
+            _ => (0, 1),
+        }
+    }
+
+    /// How many values it is, those in lists and records counted.
+    pub fn count(&self) -> usize {
+        self.extent().1
+    }
+
+    /// Whether it is the same setting of a module.
+    pub fn is_same_setting(&self, other: &Value<'a>) -> bool {
+        match (self, other) {
+            (Value::Int(x), Value::Int(y)) => x == y,
+            (Value::Float(x), Value::Float(y)) => x == y,
+            (Value::Bool(x), Value::Bool(y)) => x == y,
+            (Value::Str(x), Value::Str(y)) => x == y,
+            (Value::Dim(x), Value::Dim(y)) => x == y,
+            (Value::None, Value::None) => true,
+            _ => false,
+        }
+    }
+
     /// A size as a value: known ones are integers.
     pub fn size(dim: Dim) -> Self {
         dim.as_known().map_or(Value::Dim(dim), Value::Int)
@@ -99,15 +172,15 @@ impl Value<'_> {
         }
     }
 
-    /// Poison itself, or a list with poison in it.
-    pub fn has_poison(&self) -> bool {
-        match self {
-            Value::List(items) => items.iter().any(Value::has_poison),
-            other => other.is_poison(),
-        }
-    }
-
     pub fn is_poison(&self) -> bool {
         matches!(self, Value::Poison)
     }
+}
+
+/// How deep values are nested together, and how many they are; `None` where that is too much.
+fn extent<'v, 'a: 'v>(values: impl Iterator<Item = &'v Value<'a>>) -> Option<(usize, usize)> {
+    let (depth, size) = values
+        .map(Value::extent)
+        .fold((0, 0_usize), |(depth, size), (inner, count)| (depth.max(inner), size.saturating_add(count)));
+    (depth < DEEPEST_VALUE && size <= LARGEST_VALUE).then_some((depth + 1, size))
 }

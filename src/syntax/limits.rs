@@ -13,6 +13,9 @@ pub(super) const MAX_BYTES: usize = 1 << 20;
 /// The most tokens in a spec, comments aside: a bound on the parser's memory.
 pub(super) const MAX_TOKENS: usize = 100_000;
 
+/// The longest word, in bytes: names are repeated in paths and messages.
+pub(super) const MAX_WORD: usize = 255;
+
 /// How deep brackets, `else if` and `if ... then` may be nested together.
 pub(super) const MAX_NESTING: usize = 64;
 
@@ -66,6 +69,11 @@ fn bad_token(file: FileId, token: Token) -> Option<Diagnostic> {
     let place = span(file, token.start, token.end());
     match token.kind {
         TokenKind::Unknown => Some(unknown_character(place, token.text)),
+        TokenKind::Word if token.text.len() > MAX_WORD => {
+            let message =
+                format!("the word has {} letters, but a name has at most {MAX_WORD}", token.text.len());
+            Some(Diagnostic::error(codes::TOO_LARGE, place, message).help("choose a shorter name"))
+        }
         TokenKind::OpenString => Some(
             Diagnostic::error(codes::BAD_STRING, place, "this string does not end on its line")
                 .help("end it with `\"`; write `\\n` for a line break inside a string"),

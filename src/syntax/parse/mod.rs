@@ -10,6 +10,7 @@ use super::ast::{Docs, Name, SpecFile};
 use super::limits;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::span::{FileId, Span, Spanned};
+use crate::stack;
 use pest::Parser;
 use pest::iterators::{Pair, Pairs};
 
@@ -25,10 +26,6 @@ use grammar::{Rule, SpecParser};
 /// A part of the tree, or the one thing that is wrong with the text.
 type Parse<T> = Result<T, Box<Diagnostic>>;
 
-/// The parser's stack, in bytes: nesting up to the limit fits several times,
-/// in unoptimised builds too. Only what is used is ever backed by memory.
-const STACK: usize = 64 << 20;
-
 /// How deep an expression's tree may be: those who walk it may recurse.
 const MAX_DEPTH: usize = 128;
 
@@ -37,21 +34,7 @@ const MAX_DEPTH: usize = 128;
 /// # Errors
 /// One diagnostic (`E01xx`), at the first place that cannot be read.
 pub fn parse(file: FileId, text: &str) -> Result<SpecFile, Diagnostics> {
-    let parsed = limits::check(file, text).and_then(|()| {
-        // The caller's stack may be small. Without a thread to be had, pest's
-        // own guard turns a stack too small into an error.
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().stack_size(STACK);
-            match thread
-                .spawn_scoped(scope, || parse_here(file, text))
-                .map(std::thread::ScopedJoinHandle::join)
-            {
-                Ok(Ok(parsed)) => parsed,
-                Ok(Err(panic)) => std::panic::resume_unwind(panic),
-                Err(_) => parse_here(file, text),
-            }
-        })
-    });
+    let parsed = limits::check(file, text).and_then(|()| stack::deep(|| parse_here(file, text)));
     parsed.map_err(|diagnostic| {
         let mut diagnostics = Diagnostics::default();
         diagnostics.push(*diagnostic);
