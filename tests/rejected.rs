@@ -22,7 +22,7 @@ use qdqc::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
+    sync::LazyLock,
 };
 
 /// Codes that no spec alone can cause: a fault of qdqc.
@@ -39,8 +39,7 @@ struct Refused {
 impl Refused {
     /// What the compiler says of a text, as `qdqc check` asks it.
     fn new(name: &str, text: &str, options: &Options) -> Refused {
-        let folder = Texts::of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rejected"));
-        let (program, mut problems) = compile::load(&format!("{name}.qdq"), text, &folder);
+        let (program, mut problems) = compile::load(&format!("{name}.qdq"), text, &*FOLDER);
         if !problems.has_errors() {
             problems.extend(compile::check(&program, options));
         }
@@ -65,13 +64,17 @@ fn options(config: &str) -> Options {
     Options { config, ..Options::default() }
 }
 
-/// Every file under `tests/rejected/`.
-fn files() -> Vec<Refused> {
-    let refuse = |(name, path): (String, std::path::PathBuf)| {
-        Refused::new(&name, &fs::read_to_string(path).unwrap(), &options("{}"))
-    };
-    cases::cases("tests/rejected").into_iter().map(refuse).collect()
-}
+/// The specs that are to be refused, by their file names.
+static FOLDER: LazyLock<Texts> = LazyLock::new(|| {
+    let named = |(name, path)| (format!("{name}.qdq"), fs::read_to_string(path).unwrap());
+    Texts(cases::cases("tests/rejected").into_iter().map(named).collect())
+});
+
+/// Every one of them, refused.
+static FILES: LazyLock<Vec<Refused>> = LazyLock::new(|| {
+    let files = FOLDER.0.iter();
+    files.map(|(name, text)| Refused::new(name.trim_end_matches(".qdq"), text, &options("{}"))).collect()
+});
 
 /// Those that need more than a file: many bytes, or a way of calling the model.
 fn made() -> Vec<Refused> {
@@ -117,7 +120,7 @@ fn called(name: &str, text: &str, options: Options) -> Refused {
 
 #[test]
 fn each_is_refused_with_the_code_in_its_name() {
-    for refused in files().iter().chain(&made()) {
+    for refused in FILES.iter().chain(&made()) {
         let code = refused.name.split('-').next().unwrap();
         let drawn = refused.drawn();
         assert!(refused.codes().contains(code), "{} is not refused with {code}:\n{drawn}", refused.name);
@@ -130,15 +133,15 @@ fn each_is_refused_with_the_code_in_its_name() {
 
 #[test]
 fn every_code_of_a_spec_has_a_file() {
-    let cases = || files().into_iter().chain(made());
-    let named: BTreeSet<String> =
-        cases().map(|refused| refused.name.split('-').next().unwrap().to_owned()).collect();
+    let made = made();
+    let cases = FILES.iter().chain(&made);
+    let named: BTreeSet<&str> = cases.map(|refused| refused.name.split('-').next().unwrap()).collect();
     let missing: Vec<&str> = codes::ALL
         .iter()
         .map(|explanation| explanation.code)
         .filter(|code| code.0 < "E04" && !NOT_OF_A_SPEC.contains(code))
         .map(|code| code.0)
-        .filter(|code| !named.contains(*code))
+        .filter(|code| !named.contains(code))
         .collect();
     assert!(missing.is_empty(), "no file in tests/rejected begins with {missing:?}");
 }
@@ -147,7 +150,7 @@ fn every_code_of_a_spec_has_a_file() {
 /// text; nothing is said twice.
 #[test]
 fn problems_are_well_formed() {
-    for refused in files() {
+    for refused in FILES.iter() {
         let mut said = BTreeSet::new();
         for problem in refused.problems.iter() {
             let message = &problem.message;
@@ -174,7 +177,7 @@ fn problems_are_well_formed() {
 #[test]
 fn a_suggestion_mends_what_it_is_about() {
     let mut suggestions = 0;
-    for refused in files() {
+    for refused in FILES.iter() {
         for problem in refused.problems.iter() {
             let Some(suggestion) = &problem.suggestion else { continue };
             suggestions += 1;

@@ -9,7 +9,7 @@ mod misfit;
 use crate::{
     codes,
     diagnostic::{Diagnostic, Diagnostics},
-    graph::{AttachRule, Graph, LimitRule, Quantizer, Rules, SiteRule, TieRule},
+    graph::{AttachRule, Graph, LimitRule, Quantizer, Rules, Site, SiteRule, SiteTarget, TieRule},
     span::Span,
 };
 use find::Finder;
@@ -131,9 +131,9 @@ impl Placer<'_> {
             let stem = rule.alias.clone().unwrap_or_else(|| format!("{}_quantizer", site.stem));
             let name = if site.path.is_empty() { stem } else { format!("{}.{stem}", site.path) };
             if let Some(index) = by_name.get(&name) {
-                // The same place of an instance that is called twice.
-                let first = &self.graph.sites[self.quantizers[*index].site];
-                if (first.span, &first.port) == (site.span, &site.port) {
+                let quantizer = &self.quantizers[*index];
+                let first = &self.graph.sites[quantizer.site];
+                if quantizer.rule == rule.span && self.is_same_place(first, site) {
                     self.placed.insert(*site_index, *index);
                 } else {
                     self.problems.push(
@@ -166,6 +166,17 @@ impl Placer<'_> {
                 kind: rule.quantizer.clone(),
             });
         }
+    }
+
+    /// Whether two sites are one port of one instance that is called twice.
+    fn is_same_place(&self, first: &Site, second: &Site) -> bool {
+        first.port == second.port
+            && match (first.target, second.target) {
+                (Some(SiteTarget::Boundary(first)), Some(SiteTarget::Boundary(second))) => {
+                    self.graph.node(first).scope == self.graph.node(second).scope
+                }
+                _ => first.span == second.span,
+            }
     }
 
     /// The sites of a phrase that have a quantizer, with it.

@@ -199,11 +199,7 @@ impl Weave<'_> {
 
     fn rule(&mut self, rule: &Rule) {
         self.docs(&rule.docs);
-        self.group(|weave| weave.indented(|weave| weave.rule_kind(&rule.kind)));
-    }
-
-    fn rule_kind(&mut self, kind: &RuleKind) {
-        match kind {
+        match &rule.kind {
             RuleKind::Quantizer { name, scheme, options } => {
                 self.word("quantizer");
                 self.token(&name.value);
@@ -213,6 +209,14 @@ impl Weave<'_> {
                     self.arguments(options);
                 }
             }
+            sentence => self.group(|weave| weave.indented(|weave| weave.sentence(sentence))),
+        }
+    }
+
+    /// A rule that goes on, indented, on the next line where it is too long for one.
+    fn sentence(&mut self, kind: &RuleKind) {
+        match kind {
+            RuleKind::Quantizer { .. } => {}
             RuleKind::Attach { quantizer, sites, scopes, alias, except } => {
                 self.word("attach");
                 self.token(&quantizer.value);
