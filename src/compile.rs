@@ -14,11 +14,9 @@ use crate::{
     span::FileId,
     syntax::{self, ast},
 };
-use std::{
-    collections::{BTreeSet, HashMap},
-    ops::Deref,
-};
+use std::collections::{BTreeSet, HashMap};
 
+pub use crate::graph::Checked;
 pub use crate::resolve::{Given, GivenTensor, Options};
 
 /// Files of a spec, at most.
@@ -31,19 +29,6 @@ pub struct Program {
     pub sources: Sources,
     /// Their trees, in the order of the files.
     pub files: Vec<ast::SpecFile>,
-}
-
-/// A graph that [`verify`] has accepted after the last pass: the only kind that
-/// engines and emitters take.
-#[derive(Clone, Debug)]
-pub struct Checked(Graph);
-
-impl Deref for Checked {
-    type Target = Graph;
-
-    fn deref(&self) -> &Graph {
-        &self.0
-    }
 }
 
 impl Program {
@@ -155,7 +140,8 @@ fn report_circles(
 pub fn compile(program: &Program, options: &Options, quantize: bool) -> (Option<Checked>, Diagnostics) {
     let (mut stages, problems) = stages(program, options, quantize);
     let last = if problems.has_errors() { None } else { stages.pop() };
-    (last.map(|stage| Checked(stage.graph)), problems)
+    // The last stage was verified; this is the proof of it.
+    (last.and_then(|stage| Checked::new(stage.graph).ok()), problems)
 }
 
 /// Every problem of a spec: of its usual call, and of each call with one input

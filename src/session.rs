@@ -6,7 +6,7 @@
 
 use crate::{
     answer::Answer,
-    backends::candle::Executor,
+    backends::candle::{Executor, lay_out},
     checkpoint::{Checkpoint, Note, Wanted},
     compile::{Checked, Given, GivenTensor, Options, Program, compile},
     config::Config,
@@ -135,8 +135,11 @@ impl Session {
         }
         let graph = self.compile(Given::Exactly(given), request.clone())?;
         self.load(&graph)?;
-        let graph = recast(Graph::clone(&graph), self.engine.dtype);
-        if let Some(at) = self.executors.iter().position(|known| *known.graph() == graph) {
+        let dtype = self.engine.dtype;
+        let graph = Checked::new(recast(graph.into_inner(), dtype)).map_err(|fault| {
+            Failure::input(format!("the model cannot be computed in {dtype}: {}", fault.message))
+        })?;
+        if let Some(at) = self.executors.iter().position(|known| *known.graph() == *graph) {
             return Ok(at);
         }
         self.executors.push(Executor::new(graph, self.weights.clone(), &self.engine.device)?);
@@ -172,11 +175,12 @@ impl Session {
             return Ok(());
         }
         let dtype = candle_dtype(self.engine.dtype);
-        let (loaded, notes) = self.checkpoint.load(&wanted, &self.engine.device, dtype)?;
+        let (mut loaded, notes) = self.checkpoint.load(&wanted, &self.engine.device, dtype)?;
         // Notes speak of the tensors of one load alone; the first has the most.
         if self.weights.is_empty() {
             self.notes = notes;
         }
+        lay_out(graph, &mut loaded)?;
         self.weights.extend(loaded);
         Ok(())
     }

@@ -12,7 +12,7 @@ mod verify;
 
 pub use rewrite::Rewrite;
 pub use rules::{AttachRule, LimitRule, PathPattern, Rules, SiteRule, TieRule};
-pub use verify::{Fault, verify};
+pub use verify::{Checked, Fault, verify};
 
 use crate::{
     answer::Answer,

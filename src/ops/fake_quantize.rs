@@ -2,10 +2,11 @@
 
 use super::{
     Mismatch, Operator,
+    kernels::{self, Codes, E4M3_MAX},
     operands::{axis, floats, of, operands},
 };
 use crate::types::{Bindings, DType, Dim, TensorType};
-use candle_core::{Error, Tensor};
+use candle_core::{Device, Error, Tensor};
 
 operator! {
     /// What is left of `x` after a quantizer: each number is rounded to a code and
@@ -30,12 +31,6 @@ operator! {
         dynamic: bool = false,
     }
 }
-
-/// The largest E4M3 number.
-const E4M3_MAX: f32 = 448.0;
-
-/// Where the range is at most this, every code is 0: `2^-24`.
-const TINY: f32 = 1.0 / 16_777_216.0;
 
 impl Operator for FakeQuantize {
     fn infer(&self, given: &[TensorType]) -> Result<TensorType, Mismatch> {
@@ -66,64 +61,46 @@ impl Operator for FakeQuantize {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [x, amax] = operands(given)?;
         let codes = self.codes().map_err(|mismatch| Error::Msg(mismatch.message))?;
-        let values = x.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        let kept = match self.axis {
-            Some(along) if self.dynamic => Some(if along < 0 { x.rank().wrapping_add_signed(along as isize) } else { along as usize }),
-            _ => amax.dims().iter().position(|size| *size != 1),
-        };
-        let inner = kept.map_or(values.len(), |axis| x.dims().iter().skip(axis + 1).product());
-        let ranges = if self.dynamic {
-            let count = kept.map_or(1, |axis| x.dims().get(axis).copied().unwrap_or(1));
-            measured(&values, inner, count)
-        } else {
-            amax.flatten_all()?.to_vec1::<f32>()?
-        };
+        let held = x.to_dtype(candle_core::DType::F32)?.to_device(&Device::Cpu)?.contiguous()?.detach();
+        let amax = if self.dynamic { measured(&held, self.axis)? } else { amax.to_device(&Device::Cpu)? };
+        let ranges = amax.flatten_all()?.to_vec1::<f32>()?;
         if let Some(negative) = ranges.iter().find(|range| **range < 0.0) {
             return Err(Error::Msg(format!("`amax` is {negative}, but a magnitude is not negative")));
         }
-        if codes.refuses_negative
-            && values.iter().copied().reduce(nan_or_min).is_some_and(|least| least < 0.0)
-        {
-            return Err(Error::Msg("`x` has negative numbers, but the quantizer is unsigned".to_string()));
+        if !self.signed && self.mode != "onnx" && least(&held)? < 0.0 {
+            return Err(Error::Msg("`x` has negative numbers, but the quantizer is unsigned".to_owned()));
         }
-        let rounded = values
-            .chunks(inner.max(1))
-            .zip(ranges.iter().cycle())
-            .flat_map(|(run, range)| {
-                let grid = codes.grid(*range);
-                run.iter().map(move |value| grid.round(*value))
-            })
-            .collect::<Vec<f32>>();
-        Tensor::from_vec(rounded, x.shape(), x.device())?.to_dtype(x.dtype())
+        // The axes of size 1 after the last other one share a range.
+        let axes = amax.dims().iter().rposition(|size| *size != 1).map_or(0, |last| last + 1);
+        let (outer, inner) = x.dims().split_at(axes.min(x.rank()));
+        let ranges = match axes {
+            0 => amax.flatten_all()?,
+            _ => amax
+                .reshape(amax.dims().get(..axes).unwrap_or_default())?
+                .broadcast_as(outer)?
+                .flatten_all()?,
+        };
+        let run = inner.iter().product();
+        let rounded = kernels::fake_quantize(&held, &ranges.to_vec1::<f32>()?, run, codes)?;
+        rounded.to_dtype(x.dtype())?.to_device(x.device())
     }
 }
 
-/// The largest magnitude of each of `count` ranges that take turns every `inner` numbers.
-fn measured(values: &[f32], inner: usize, count: usize) -> Vec<f32> {
-    let mut ranges = vec![0.0_f32; count.max(1)];
-    for (index, run) in values.chunks(inner.max(1)).enumerate() {
-        let slot = index % ranges.len();
-        if let Some(range) = ranges.get_mut(slot) {
-            *range = run.iter().fold(*range, |most, value| most.max(value.abs()));
-        }
+/// The largest magnitude, of all or for each index of `axis`: with `x`'s axes, the others of size 1.
+fn measured(x: &Tensor, axis: Option<i64>) -> candle_core::Result<Tensor> {
+    let Some(axis) = axis else { return x.abs()?.max_all() };
+    let kept = if axis < 0 { axis + x.rank() as i64 } else { axis };
+    let mut range = x.abs()?;
+    for other in (0..x.rank()).filter(|index| *index as i64 != kept) {
+        range = range.max_keepdim(other)?;
     }
-    ranges
+    Ok(range)
 }
 
-/// The smaller, or NaN if one is.
-fn nan_or_min(a: f32, b: f32) -> f32 {
-    if a.is_nan() || a < b { a } else { b }
-}
-
-/// Which codes there are and how they are computed.
-#[derive(Clone, Copy)]
-struct Codes {
-    least: f32,
-    largest: f32,
-    float: bool,
-    /// Codes are `x / step`, not `x * scale`.
-    divides: bool,
-    refuses_negative: bool,
+/// The least number; NaN if one is.
+fn least(x: &Tensor) -> candle_core::Result<f32> {
+    let smaller = |a: f32, b: f32| if a.is_nan() || a < b { a } else { b };
+    Ok(x.flatten_all()?.to_vec1::<f32>()?.into_iter().reduce(smaller).unwrap_or_default())
 }
 
 impl FakeQuantize {
@@ -138,13 +115,7 @@ impl FakeQuantize {
             }
         };
         match (self.format.as_str(), self.bits) {
-            ("e4m3", 8) => Ok(Codes {
-                least: -E4M3_MAX,
-                largest: E4M3_MAX,
-                float: true,
-                divides,
-                refuses_negative: false,
-            }),
+            ("e4m3", 8) => Ok(Codes { least: -E4M3_MAX, largest: E4M3_MAX, float: true, divides }),
             ("e4m3", bits) => Err(Mismatch::new(format!("`bits` is {bits}, but e4m3 has 8"))),
             ("integer", bits @ 2..=16) => {
                 let magnitude = if self.signed { bits - 1 } else { bits };
@@ -154,13 +125,7 @@ impl FakeQuantize {
                     (true, true) => -largest,
                     (true, false) => -largest - 1.0,
                 };
-                Ok(Codes {
-                    least,
-                    largest,
-                    float: false,
-                    divides,
-                    refuses_negative: !self.signed && !divides,
-                })
+                Ok(Codes { least, largest, float: false, divides })
             }
             ("integer", bits) => Err(Mismatch::new(format!("`bits` is {bits}")).help("give 2 to 16")),
             (other, _) => {
@@ -168,46 +133,4 @@ impl FakeQuantize {
             }
         }
     }
-}
-
-impl Codes {
-    fn grid(self, amax: f32) -> Grid {
-        let factor = if self.divides { amax / self.largest } else { self.largest / amax };
-        Grid { codes: self, factor, empty: amax <= TINY && !self.float }
-    }
-}
-
-/// The codes of one range.
-#[derive(Clone, Copy)]
-struct Grid {
-    codes: Codes,
-    /// The step between codes, or its inverse.
-    factor: f32,
-    /// The range is too small for codes.
-    empty: bool,
-}
-
-impl Grid {
-    fn round(self, value: f32) -> f32 {
-        let Codes { least, largest, float, divides, .. } = self.codes;
-        if self.empty {
-            // As multiplying by a scale of 0 does: NaN for NaN and infinities.
-            return value * 0.0;
-        }
-        if float && value.abs() < TINY {
-            return 0.0;
-        }
-        let scaled = if divides { value / self.factor } else { value * self.factor };
-        let code = if float { e4m3(scaled) } else { scaled.round_ties_even().clamp(least, largest) };
-        if divides { code * self.factor } else { code / self.factor }
-    }
-}
-
-/// The nearest E4M3 number; half steps go to the even one, magnitudes above 448 to 448.
-fn e4m3(value: f32) -> f32 {
-    let value = value.clamp(-E4M3_MAX, E4M3_MAX);
-    // Three mantissa bits; below 2^-6 numbers are multiples of 2^-9.
-    let exponent = ((value.to_bits() >> 23) & 0xff) as i32 - 127;
-    let step = f32::from_bits(((exponent.max(-6) - 3 + 127) as u32) << 23);
-    if value.is_nan() { value } else { (value / step).round_ties_even() * step }
 }

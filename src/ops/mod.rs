@@ -12,6 +12,8 @@ pub(crate) mod kernels;
 mod manual;
 mod operands;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
 
 pub use attribute::{Attribute, AttributeError, AttributeType, Attributes, Number};

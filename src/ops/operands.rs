@@ -143,11 +143,14 @@ pub(super) fn size(dim: &Dim, dims: &Bindings) -> candle_core::Result<usize> {
     usize::try_from(size).map_err(|_| negative())
 }
 
-/// The shape as sizes, in this call. Refuses shapes of more elements than memory could hold.
+/// The most numbers that a tensor made out of nothing may hold.
+const MOST: usize = 1 << 31;
+
+/// The shape as sizes, in this call. Refuses shapes of more than [`MOST`] numbers.
 pub(super) fn sizes(shape: &[Dim], dims: &Bindings) -> candle_core::Result<Vec<usize>> {
     let sizes = shape.iter().map(|dim| size(dim, dims)).collect::<candle_core::Result<Vec<_>>>()?;
-    let count = sizes.iter().try_fold(8_usize, |count, size| count.checked_mul(*size));
-    match count.filter(|bytes| isize::try_from(*bytes).is_ok()) {
+    let count = sizes.iter().try_fold(1_usize, |count, size| count.checked_mul(*size));
+    match count.filter(|count| *count <= MOST) {
         Some(_) => Ok(sizes),
         None => Err(Error::Msg(format!("a tensor of shape {} is too large", Shape(shape)))),
     }

@@ -288,3 +288,20 @@ fn sizes_that_leave_64_bits_are_refused() {
     let shape = vec![dim("4611686018427387904"), dim("4")];
     assert!(evaluate("full", &[], &[("shape", shape.into()), ("value", 0.into())]).is_err());
 }
+
+#[test]
+fn a_dynamic_range_is_that_of_the_input() {
+    let x = Tensor::new(&[[1.0_f32, -2.0, 0.3], [10.0, 4.0, -20.0]], &Device::Cpu).unwrap();
+    let unread = Tensor::new(0.0_f32, &Device::Cpu).unwrap();
+    let eval = |attributes: Vec<(String, Attribute)>| {
+        let op = Op::build("fake_quantize", Attributes::new(attributes)).unwrap().unwrap();
+        let rounded = op.semantics().eval(&[x.clone(), unread.clone()], &Bindings::new()).unwrap();
+        rounded.to_vec2::<f32>().unwrap()
+    };
+    let step = |range: f32, value: f32| (value / (range / 127.0)).round_ties_even() * (range / 127.0);
+    let dynamic = || ("dynamic".to_owned(), Attribute::Bool(true));
+    let whole = eval(vec![dynamic()]);
+    assert_eq!(whole[0][2], step(20.0, 0.3));
+    let rows = eval(vec![dynamic(), ("axis".to_owned(), Attribute::Dim(0.into()))]);
+    assert_eq!(rows, [[1.0, -2.0, 0.3].map(|v| step(2.0, v)), [10.0, 4.0, -20.0].map(|v| step(20.0, v))]);
+}

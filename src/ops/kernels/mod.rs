@@ -7,6 +7,7 @@
 
 mod convert;
 mod exp;
+mod fake_quantize;
 mod gelu;
 mod layer_norm;
 mod matmul;
@@ -14,6 +15,7 @@ mod softmax;
 mod transpose;
 
 pub(crate) use convert::widen;
+pub(crate) use fake_quantize::{Codes, E4M3_MAX, fake_quantize};
 pub(crate) use gelu::gelu;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use matmul::{Finish, can_multiply, matmul};

@@ -3,6 +3,7 @@
 use super::lend;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
+use std::array::from_fn;
 
 /// Rows and columns that are moved at once: as many as fill a line of a cache.
 const TILE: usize = 16;
@@ -19,21 +20,27 @@ fn turned(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     result.par_chunks_mut(TILE * rows).enumerate().for_each(|(band, result)| {
         for (above, x) in x.chunks(TILE * columns).enumerate() {
             let mut tile = [[0.0; TILE]; TILE];
-            for (at, row) in x.chunks(columns).enumerate() {
-                for (turned, number) in tile.iter_mut().zip(row.iter().skip(band * TILE)) {
-                    if let Some(slot) = turned.get_mut(at) {
-                        *slot = *number;
-                    }
-                }
+            for (tile, row) in tile.iter_mut().zip(x.chunks(columns)) {
+                copy(row, band * TILE, tile, 0);
             }
-            for (turned, row) in tile.iter().zip(result.chunks_mut(rows)) {
-                for (slot, number) in row.iter_mut().skip(above * TILE).zip(turned) {
-                    *slot = *number;
-                }
+            // The index of a row and of a number in it are both below `TILE`.
+            let turned: [[f32; TILE]; TILE] = from_fn(|column| from_fn(|row| tile[row][column]));
+            for (turned, row) in turned.iter().zip(result.chunks_mut(rows)) {
+                copy(turned, 0, row, above * TILE);
             }
         }
     });
     result
+}
+
+/// Copies up to a tile's width of numbers.
+#[inline(always)]
+fn copy(from: &[f32], start: usize, to: &mut [f32], at: usize) {
+    let (Some(from), Some(to)) = (from.get(start..), to.get_mut(at..)) else { return };
+    match (from.first_chunk::<TILE>(), to.first_chunk_mut::<TILE>()) {
+        (Some(from), Some(to)) => *to = *from,
+        _ => to.iter_mut().zip(from).take(TILE).for_each(|(to, from)| *to = *from),
+    }
 }
 
 #[cfg(test)]
