@@ -1,6 +1,7 @@
 //! The settings of a checkpoint: HuggingFace's `config.json`, as data.
 
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// The fields of a `config.json`, with overrides laid over them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -8,13 +9,15 @@ pub struct Config {
     fields: Map<String, Value>,
     /// Where the fields come from, for messages: a path, or "the defaults".
     pub origin: String,
+    /// Fields that [`Config::set`] has laid over.
+    overridden: BTreeSet<String>,
 }
 
 impl Config {
     /// The fields of a parsed `config.json`. Where `id2label` is given,
     /// `num_labels` is its length, as in HuggingFace.
     pub fn new(fields: Map<String, Value>, origin: impl Into<String>) -> Config {
-        let mut config = Config { fields, origin: origin.into() };
+        let mut config = Config { fields, origin: origin.into(), overridden: BTreeSet::new() };
         config.count_labels();
         config
     }
@@ -41,11 +44,17 @@ impl Config {
         self.fields.get(name).filter(|value| !value.is_null())
     }
 
+    /// Where the field comes from, for messages.
+    pub fn origin_of(&self, name: &str) -> &str {
+        if self.overridden.contains(name) { "`--set`" } else { &self.origin }
+    }
+
     /// Lays a value over a field. `id2label` sets `num_labels`; a `num_labels`
     /// that disagrees with the label names removes them, as in HuggingFace.
     pub fn set(&mut self, name: impl Into<String>, value: Value) {
         let name = name.into();
         self.fields.insert(name.clone(), value);
+        self.overridden.insert(name.clone());
         match name.as_str() {
             "id2label" => self.count_labels(),
             "num_labels" => {
@@ -75,15 +84,18 @@ impl Config {
         Ok(())
     }
 
-    /// `id2label` as a list by index; empty where the config has none.
+    /// `id2label` as a list by index, `LABEL_1` and so on where it names none; empty
+    /// where the config has none.
     pub fn labels(&self) -> Vec<String> {
         let Some(map) = self.get("id2label").and_then(Value::as_object) else { return Vec::new() };
-        let mut labels: Vec<(usize, String)> = map
-            .iter()
-            .filter_map(|(index, label)| Some((index.parse().ok()?, label.as_str()?.to_owned())))
-            .collect();
-        labels.sort();
-        labels.into_iter().map(|(_, label)| label).collect()
+        let mut labels: Vec<String> = (0..map.len()).map(|index| format!("LABEL_{index}")).collect();
+        for (index, label) in map {
+            let slot = index.parse().ok().and_then(|index: usize| labels.get_mut(index));
+            if let (Some(slot), Some(label)) = (slot, label.as_str()) {
+                label.clone_into(slot);
+            }
+        }
+        labels
     }
 
     /// Every field.

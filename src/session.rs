@@ -6,7 +6,7 @@
 
 use crate::{
     answer::Answer,
-    backends::candle::Executor,
+    backends::candle::{Executor, lay_out},
     checkpoint::{Checkpoint, Note, Wanted},
     compile::{Checked, Given, GivenTensor, Options, Program, compile},
     config::Config,
@@ -37,7 +37,10 @@ pub struct Session {
     engine: Engine,
     /// Tensors of the checkpoint read so far, by state-dict path.
     weights: HashMap<String, Tensor>,
-    executors: HashMap<Signature, Executor>,
+    /// One for each graph.
+    executors: Vec<Executor>,
+    /// Which of them serves a way of calling.
+    calls: HashMap<Signature, usize>,
     notes: Vec<Note>,
 }
 
@@ -53,7 +56,8 @@ impl Session {
             checkpoint,
             engine,
             weights: HashMap::new(),
-            executors: HashMap::new(),
+            executors: Vec::new(),
+            calls: HashMap::new(),
             notes: Vec::new(),
         }
     }
@@ -101,24 +105,45 @@ impl Session {
         request: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, Tensor>, Failure> {
         let signature = (request.clone(), renumbered(inputs)?);
-        if !self.executors.contains_key(&signature) {
-            let mut given = BTreeMap::new();
-            for (name, tensor) in inputs {
-                given.insert(
-                    name.clone(),
-                    GivenTensor { dtype: element(name, tensor)?, shape: tensor.dims().to_vec() },
-                );
+        let known = self.calls.get(&signature).copied();
+        // Sizes that are numbered alike may still want another type: one that says 3, or a sum.
+        let fitting = known.filter(|at| self.executors.get(*at).is_some_and(|known| known.accepts(inputs)));
+        let at = match fitting {
+            Some(at) => at,
+            None => {
+                let at = self.executor(inputs, request)?;
+                self.calls.insert(signature, at);
+                at
             }
-            let graph = self.compile(Given::Exactly(given), request.clone())?;
-            self.load(&graph)?;
-            let graph = recast(Graph::clone(&graph), self.engine.dtype);
-            let executor = Executor::new(graph, self.weights.clone(), &self.engine.device)?;
-            self.executors.insert(signature.clone(), executor);
-        }
-        match self.executors.get(&signature) {
+        };
+        match self.executors.get(at) {
             Some(executor) => executor.run(inputs),
             None => Err(Failure::outside("the model could not be prepared")),
         }
+    }
+
+    /// The executor of a call, made unless an earlier call had the same graph.
+    fn executor(
+        &mut self,
+        inputs: &BTreeMap<String, Tensor>,
+        request: &BTreeSet<String>,
+    ) -> Result<usize, Failure> {
+        let mut given = BTreeMap::new();
+        for (name, tensor) in inputs {
+            let tensor = GivenTensor { dtype: element(name, tensor)?, shape: tensor.dims().to_vec() };
+            given.insert(name.clone(), tensor);
+        }
+        let graph = self.compile(Given::Exactly(given), request.clone())?;
+        self.load(&graph)?;
+        let dtype = self.engine.dtype;
+        let graph = Checked::new(recast(graph.into_inner(), dtype)).map_err(|fault| {
+            Failure::input(format!("the model cannot be computed in {dtype}: {}", fault.message))
+        })?;
+        if let Some(at) = self.executors.iter().position(|known| *known.graph() == *graph) {
+            return Ok(at);
+        }
+        self.executors.push(Executor::new(graph, self.weights.clone(), &self.engine.device)?);
+        Ok(self.executors.len() - 1)
     }
 
     fn compile(&self, inputs: Given, outputs: BTreeSet<String>) -> Result<Checked, Failure> {
@@ -150,11 +175,12 @@ impl Session {
             return Ok(());
         }
         let dtype = candle_dtype(self.engine.dtype);
-        let (loaded, notes) = self.checkpoint.load(&wanted, &self.engine.device, dtype)?;
+        let (mut loaded, notes) = self.checkpoint.load(&wanted, &self.engine.device, dtype)?;
         // Notes speak of the tensors of one load alone; the first has the most.
         if self.weights.is_empty() {
             self.notes = notes;
         }
+        lay_out(graph, &mut loaded)?;
         self.weights.extend(loaded);
         Ok(())
     }
@@ -201,4 +227,53 @@ fn renumbered(inputs: &BTreeMap<String, Tensor>) -> Result<Vec<(String, DType, V
         list.push((name.clone(), element(name, tensor)?, sizes));
     }
     Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{checkpoint::HubOptions, compile, specs::BundledLibrary};
+
+    fn session(spec: &str) -> Session {
+        let (program, problems) = compile::load("m.qdq", spec, &BundledLibrary);
+        assert!(problems.is_empty(), "{problems:?}");
+        let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tiny");
+        let checkpoint = Checkpoint::open(tiny, &HubOptions::from_env()).unwrap();
+        Session::new(program, checkpoint, Engine { device: Device::Cpu, dtype: DType::F32, quantize: false })
+    }
+
+    fn sums(session: &mut Session, shape: [usize; 2]) -> Result<Vec<f32>, Failure> {
+        let x = Tensor::ones(&shape, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let outputs = session.call(&BTreeMap::from([("x".to_owned(), x)]), &BTreeSet::new())?;
+        Ok(outputs["sums"].to_vec1().unwrap())
+    }
+
+    #[test]
+    fn sizes_that_a_type_names_choose_it() {
+        let mut session = session(
+            "dim batch\n\
+             model M(x: f32[batch, 3] | f32[batch, 5]) -> (sums: f32[batch]) {\n\
+             return (sums: sum(x, axis: 1))\n\
+             }\n",
+        );
+        assert_eq!(sums(&mut session, [2, 3]).unwrap(), [3.0; 2]);
+        assert_eq!(sums(&mut session, [2, 5]).unwrap(), [5.0; 2]);
+        assert_eq!(sums(&mut session, [4, 3]).unwrap(), [3.0; 4]);
+        assert!(sums(&mut session, [2, 4]).is_err());
+        assert_eq!(session.executors.len(), 2);
+    }
+
+    #[test]
+    fn other_sizes_need_no_other_executor() {
+        let mut session = session(
+            "dim batch, seq\n\
+             model M(x: f32[batch, seq]) -> (sums: f32[batch]) {\n\
+             return (sums: sum(x, axis: 1))\n\
+             }\n",
+        );
+        for shape in [[1, 1], [1, 4], [3, 3], [4, 1], [5, 7], [7, 5], [0, 2]] {
+            assert_eq!(sums(&mut session, shape).unwrap(), vec![shape[1] as f32; shape[0]]);
+        }
+        assert_eq!(session.executors.len(), 1);
+    }
 }

@@ -53,6 +53,7 @@ impl Weights {
     ) -> Result<Weights, Failure> {
         let index: Index = serde_json::from_str(&config_file::text(path)?).map_err(|error| {
             Failure::input(format!("{} is not an index of shards: {error}", path.display()))
+                .help("give the folder of the checkpoint, or the file of weights in it")
         })?;
         let shards: BTreeSet<&String> = index.weight_map.values().collect();
         let mut files = Vec::with_capacity(shards.len());

@@ -261,6 +261,9 @@ pub struct Run {
     pub engine: Engine,
 }
 
+// One of a group stands in for every other where `requires` names it, so that what
+// goes with one alone says which it does not go with.
+
 /// What a model is run on.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Input")]
@@ -272,11 +275,11 @@ pub struct Input {
     pub text: Vec<String>,
 
     /// The second text of each `--text`, in order; for question answering, the context
-    #[arg(long, value_name = "TEXT", requires = "text")]
+    #[arg(long, value_name = "TEXT", requires = "text", conflicts_with_all = ["file", "tensors"])]
     pub text_pair: Vec<String>,
 
     /// One way that `--text` may go on, for multiple choice (repeatable)
-    #[arg(long, value_name = "TEXT", requires = "text")]
+    #[arg(long, value_name = "TEXT", requires = "text", conflicts_with_all = ["file", "tensors"])]
     pub choice: Vec<String>,
 
     /// A file of records, `-` for standard input
@@ -284,7 +287,7 @@ pub struct Input {
     pub file: Option<String>,
 
     /// How the records are written; the file's ending says it unless given
-    #[arg(long, value_name = "FORMAT", requires = "file")]
+    #[arg(long, value_name = "FORMAT", requires = "file", conflicts_with_all = ["text", "tensors"])]
     pub format: Option<Format>,
 
     /// Which columns to read: `--columns text=question,pair=context`
@@ -292,7 +295,7 @@ pub struct Input {
     /// `text`, `pair` and `choices` (as `choices=a+b+c`) each name the column of a csv or tsv file,
     /// or the field of a jsonl record; numbers count the columns of a file without a header, from 1.
     /// Without this flag the names that data sets use are known.
-    #[arg(long, value_name = "COLUMNS", requires = "file")]
+    #[arg(long, value_name = "COLUMNS", requires = "file", conflicts_with_all = ["text", "tensors"])]
     pub columns: Option<String>,
 
     /// A safetensors file of named inputs, under HuggingFace's names; needs `-o`
@@ -300,7 +303,7 @@ pub struct Input {
     pub tensors: Option<PathBuf>,
 
     /// The safetensors file to write the named outputs to
-    #[arg(short, long, value_name = "FILE", requires = "tensors")]
+    #[arg(short, long, value_name = "FILE", requires = "tensors", conflicts_with_all = ["text", "file"])]
     pub output: Option<PathBuf>,
 }
 
@@ -349,15 +352,15 @@ pub struct Reading {
     pub seed: Option<u64>,
 
     /// With `--tensors`: give the hidden states of every layer, too
-    #[arg(long, requires = "tensors")]
+    #[arg(long, requires = "tensors", conflicts_with_all = ["text", "file"])]
     pub hidden_states: bool,
 
     /// With `--tensors`: give the attention weights of every layer, too
-    #[arg(long, requires = "tensors")]
+    #[arg(long, requires = "tensors", conflicts_with_all = ["text", "file"])]
     pub attentions: bool,
 
     /// With `--tensors`: give the keys and values of every layer, too, as `present.0.key` and so on
-    #[arg(long, requires = "tensors")]
+    #[arg(long, requires = "tensors", conflicts_with_all = ["text", "file"])]
     pub cache: bool,
 }
 

@@ -117,11 +117,13 @@ fn prepare(session: &mut Session, config: &Config) -> Result<(Vec<Answer>, Token
 
 fn report_summary(summary: &Summary, screen: Screen) {
     if summary.truncated > 0 {
-        screen.warning(&format!("{} texts were cut to fit the model", summary.truncated));
+        let were = if summary.truncated == 1 { "text was" } else { "texts were" };
+        screen.warning(&format!("{} {were} cut to fit the model", summary.truncated));
     }
     if summary.failed > 0 {
         let all = summary.failed + summary.answered;
-        screen.note(&format!("{} of {all} records have no answer", summary.failed));
+        let have = if summary.failed == 1 { "has" } else { "have" };
+        screen.note(&format!("{} of {all} records {have} no answer", summary.failed));
     }
     if interrupt::requested() {
         screen.note(&format!("interrupted after {} records", summary.failed + summary.answered));

@@ -11,31 +11,19 @@ use crate::{
     passes,
     resolve::{self, Resolved},
 };
-use std::ops::Deref;
 
 mod load;
 
+pub use crate::graph::Checked;
 pub use crate::resolve::{Given, GivenTensor, Options};
 pub use load::{Program, load};
-
-/// A graph that [`verify`] has accepted after the last pass: the only kind that
-/// engines and emitters take.
-#[derive(Clone, Debug)]
-pub struct Checked(Graph);
-
-impl Deref for Checked {
-    type Target = Graph;
-
-    fn deref(&self) -> &Graph {
-        &self.0
-    }
-}
 
 /// Compiles a program for a config and a way of calling it. There is a graph
 /// where no error is reported. `quantize: false` leaves the quantizers out.
 pub fn compile(program: &Program, options: &Options, quantize: bool) -> (Option<Checked>, Diagnostics) {
     let Compiled { graph, problems, .. } = run(program, options, quantize, |_| {});
-    let graph = if problems.has_errors() { None } else { Some(Checked(graph)) };
+    // The last graph was verified; this is the proof of it.
+    let graph = if problems.has_errors() { None } else { Checked::new(graph).ok() };
     (graph, problems)
 }
 

@@ -12,7 +12,7 @@ mod verify;
 
 pub use rewrite::Rewrite;
 pub use rules::{AttachRule, LimitRule, PathPattern, Rules, SiteRule, TieRule};
-pub use verify::{Fault, verify};
+pub use verify::{Checked, Fault, verify};
 
 use crate::{
     answer::Answer,
@@ -39,7 +39,7 @@ impl NodeId {
 pub struct ScopeId(pub u32);
 
 /// A model with its sizes from a config, for one way of calling it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
     /// The model's name.
     pub name: String,

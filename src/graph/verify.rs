@@ -2,7 +2,34 @@
 
 use super::{Graph, Node, NodeKind};
 use crate::types::{Symbol, TensorType};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Deref};
+
+/// A graph that [`verify`] has accepted: the only kind that engines and emitters take.
+#[derive(Clone, Debug)]
+pub struct Checked(Graph);
+
+impl Checked {
+    /// Verifies the graph.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn new(graph: Graph) -> Result<Checked, Fault> {
+        verify(&graph).map(|()| Checked(graph))
+    }
+
+    /// The graph, to be changed and verified again.
+    pub fn into_inner(self) -> Graph {
+        self.0
+    }
+}
+
+impl Deref for Checked {
+    type Target = Graph;
+
+    fn deref(&self) -> &Graph {
+        &self.0
+    }
+}
 
 /// Checks that nodes are in order and of the types their operators give, that
 /// names are unique, that inputs and outputs exist, and that every dim is bound

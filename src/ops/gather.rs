@@ -29,7 +29,7 @@ impl Operator for Gather {
         let [_, row @ ..] = table.dims() else {
             return Err(Error::Msg(format!("a table must have rows, but is {:?}", table.dims())));
         };
-        table.index_select(&flat, 0)?.reshape([ids.dims(), row].concat())
+        table.contiguous()?.index_select(&flat, 0)?.reshape([ids.dims(), row].concat())
     }
 }
 

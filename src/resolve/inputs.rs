@@ -13,6 +13,7 @@ use crate::{
     graph::{DimInfo, Input, NodeKind, ScopeId},
     names::{list_of, nearest},
     ops::{Full, Op},
+    source::Sources,
     syntax::ast::{self, ExprKind},
     types::{Bindings, DType, Dim, Symbol, TensorType},
 };
@@ -193,35 +194,57 @@ impl<'a> Resolver<'a> {
                         }
                     }
                 }
-                self.report_unfit(leaves, given);
+                self.report_unfit(leaves, given, &bindings);
             }
         }
         self.report_missing(leaves, model);
     }
 
-    fn report_unfit(&mut self, leaves: &[Leaf<'a>], given: &BTreeMap<String, GivenTensor>) {
+    /// Reports given tensors that fit none of their types; `bindings` are the sizes
+    /// that the others have told.
+    fn report_unfit(
+        &mut self,
+        leaves: &[Leaf<'a>],
+        given: &BTreeMap<String, GivenTensor>,
+        bindings: &Bindings,
+    ) {
         for leaf in leaves.iter().filter(|leaf| leaf.chosen.is_none()) {
             let Some(tensor) = given.get(&leaf.name) else { continue };
             let types = leaf.patterns.iter().map(|pattern| self.sources.slice(pattern.written));
             let wanted = list_of(types.collect::<BTreeSet<_>>());
-            self.report(
-                Diagnostic::error(
-                    codes::INPUT,
-                    leaf.input.ty.span,
-                    format!("`{}` is given as {tensor}, which does not fit {wanted}", leaf.name),
-                )
-                .mark("its type"),
-            );
+            let mut unfit = Diagnostic::error(
+                codes::INPUT,
+                leaf.input.ty.span,
+                format!("`{}` is given as {tensor}, which does not fit {wanted}", leaf.name),
+            )
+            .mark("its type");
+            if let Some(types) = in_call(&leaf.patterns, bindings, self.sources) {
+                unfit = unfit.note(format!("in this call that is {types}"));
+            }
+            let other = |pattern: &Pattern| !converts(tensor.dtype, pattern.dtype);
+            if leaf.patterns.iter().all(other)
+                && let Some(pattern) = leaf.patterns.first()
+            {
+                unfit = unfit.help(format!("store it as {}", pattern.dtype));
+            }
+            self.report(unfit);
         }
     }
 
     fn report_missing(&mut self, leaves: &[Leaf<'a>], model: &'a ast::Model) {
-        let chosen = leaves.iter().filter(|leaf| leaf.chosen.is_some());
-        let given: BTreeSet<&str> = chosen.map(|leaf| leaf.input.name.value.as_str()).collect();
+        let offered = match &self.options.inputs {
+            Given::Exactly(given) => Some(given),
+            Given::Default | Given::Varied(..) => None,
+        };
+        // What is given and fits nothing has been reported.
+        let (given, absent): (Vec<&Leaf<'a>>, Vec<&Leaf<'a>>) = leaves.iter().partition(|leaf| {
+            leaf.chosen.is_some() || offered.is_some_and(|given| given.contains_key(&leaf.name))
+        });
+        let given: BTreeSet<&str> = given.iter().map(|leaf| leaf.input.name.value.as_str()).collect();
         let given = |name: &str| given.contains(name);
-        let mut absent: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for leaf in leaves.iter().filter(|leaf| leaf.chosen.is_none() && !leaf.optional) {
-            absent.entry(&leaf.input.name.value).or_default().push(&leaf.name);
+        let mut missing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for leaf in absent.iter().filter(|leaf| !leaf.optional) {
+            missing.entry(&leaf.input.name.value).or_default().push(&leaf.name);
         }
         let inputs: BTreeSet<&str> = model.inputs.iter().map(|input| input.name.value.as_str()).collect();
         for input in &model.inputs {
@@ -259,9 +282,7 @@ impl<'a> Resolver<'a> {
                 continue;
             }
             let required = !input.ty.optional && input.default.is_none();
-            if let Some(absent) = absent.get(name.as_str()).filter(|_| required)
-                && !self.reported_input(name)
-            {
+            if let Some(absent) = missing.get(name.as_str()).filter(|_| required) {
                 self.report(
                     Diagnostic::error(
                         codes::INPUT,
@@ -272,11 +293,6 @@ impl<'a> Resolver<'a> {
                 );
             }
         }
-    }
-
-    fn reported_input(&self, name: &str) -> bool {
-        let mark = format!("`{name}` is given as");
-        self.problems.iter().any(|problem| problem.message.starts_with(&mark))
     }
 
     /// Gives dims that no given input has their size from `else`.
@@ -393,7 +409,8 @@ impl<'a> Resolver<'a> {
             return self.bounded(Value::record(fields), input.name.span);
         }
         let Some(pattern) = chosen.0.get(name) else {
-            if !ty.optional {
+            let reported = |problem: &Diagnostic| problem.span == Some(input.name.span);
+            if !ty.optional && !self.problems.iter().any(reported) {
                 self.report(
                     Diagnostic::error(
                         codes::INPUT,
@@ -461,6 +478,19 @@ fn candidates<'p>(patterns: &'p [Pattern], tensor: &GivenTensor, bindings: &Bind
         return exact;
     }
     patterns.iter().filter(|pattern| fits(pattern, false)).collect()
+}
+
+/// The types with their sizes in this call, as far as those are known; `None` where
+/// that says no more than the types as they are written.
+fn in_call(patterns: &[Pattern], bindings: &Bindings, sources: &Sources) -> Option<String> {
+    let known = |dim: &Dim| dim.substitute(|symbol| bindings.get(symbol).copied().map(Dim::known));
+    let types = patterns.iter().map(|pattern| {
+        let sizes = pattern.sizes.iter().map(|dim| known(dim).unwrap_or_else(|| dim.clone()));
+        TensorType::new(pattern.dtype, sizes.collect::<Vec<_>>()).to_string()
+    });
+    let types: Vec<String> = types.collect();
+    let says_more = types.iter().zip(patterns).any(|(ty, pattern)| ty != sources.slice(pattern.written));
+    says_more.then(|| types.join(" or "))
 }
 
 /// Whether a tensor can be given where another dtype is declared: nothing that

@@ -37,6 +37,9 @@ impl<'a> Resolver<'a> {
             let value = self.input(input, &chosen, &env);
             env.values.insert(input.name.value.clone(), value);
         }
+        if self.problems.len() > before {
+            return;
+        }
         let answers = model.body.statements.iter().filter_map(|statement| match statement {
             Statement::Answer(answer) => Some(answer),
             _ => None,

@@ -160,7 +160,7 @@ impl<'a> Resolver<'a> {
                 }
             }
         };
-        let origin = self.options.config.origin.clone();
+        let origin = self.options.config.origin_of(name).to_owned();
         self.report(diagnostic.note(format!("read from {origin}")));
         Value::Poison
     }

@@ -70,6 +70,7 @@ impl<'a> Resolver<'a> {
         for alternative in &ty.alternatives {
             match self.alternative(alternative, ty.span, env, 0) {
                 Shape::Tensor(list) => patterns.extend(list),
+                Shape::Unknown => return PortType { shape: Shape::Unknown, count, optional: ty.optional },
                 other => shape = Some(other),
             }
         }
@@ -308,7 +309,8 @@ impl Solution {
                             self.dims.get(s).cloned()
                         }
                     })
-                    .and_then(|dim| dim.solve(&marked, actual));
+                    .and_then(|dim| dim.solve(&marked, actual))
+                    .filter(|size| size.as_known().is_none_or(|size| size >= 0));
                 let symbol = (*symbol).clone();
                 self.dims.insert(symbol, solved.ok_or_else(|| pattern.clone())?);
                 Ok(())

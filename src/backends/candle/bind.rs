@@ -49,6 +49,21 @@ pub(super) fn bind(
     if diagnostics.is_empty() { Ok((given, sizes.bindings)) } else { Err(Failure::Diagnostics(diagnostics)) }
 }
 
+/// The given tensors are the inputs, and of shapes that agree with the types.
+pub(super) fn fits(graph: &Graph, inputs: &BTreeMap<String, Tensor>) -> bool {
+    let mut sizes = Sizes::default();
+    for input in &graph.inputs {
+        let node = graph.node(input.node);
+        match inputs.get(&input.name) {
+            Some(tensor) if tensor.rank() == node.ty.rank() => sizes.add(&input.name, node, tensor),
+            _ => return false,
+        }
+    }
+    let mut problems = Diagnostics::default();
+    sizes.solve(graph, &mut problems);
+    problems.is_empty() && inputs.len() == graph.inputs.len()
+}
+
 fn accept(name: &str, node: &Node, tensor: &Tensor, device: &Device) -> Result<Tensor, Box<Diagnostic>> {
     let error = |message: String| Box::new(Diagnostic::error(codes::CALL, node.span, message));
     if tensor.rank() != node.ty.rank() {

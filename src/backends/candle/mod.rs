@@ -10,7 +10,7 @@ use crate::{
     codes,
     diagnostic::{Diagnostic, Diagnostics},
     failure::Failure,
-    graph::{Graph, Node, NodeId, NodeKind},
+    graph::{Checked, Graph, Node, NodeId, NodeKind},
     ops::{Op, candle_dtype, kernels},
     types::Bindings,
 };
@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 ///
 /// What depends on weights alone is computed once, when it is made.
 pub struct Executor {
-    graph: Graph,
+    graph: Checked,
     plan: Plan,
     /// Values that are the same in every call, by node.
     constants: Vec<Option<Tensor>>,
@@ -37,7 +37,7 @@ impl Executor {
     /// nothing. Fails where one is missing, has another shape or cannot be
     /// converted, or where the device fails.
     pub fn new(
-        graph: Graph,
+        graph: Checked,
         mut weights: HashMap<String, Tensor>,
         device: &Device,
     ) -> Result<Executor, Failure> {
@@ -64,6 +64,11 @@ impl Executor {
     /// The graph that it runs.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// The shapes of these tensors are ones that the graph was made for.
+    pub fn accepts(&self, inputs: &BTreeMap<String, Tensor>) -> bool {
+        bind::fits(&self.graph, inputs)
     }
 
     /// Computes the outputs from the inputs, by their names.
@@ -190,10 +195,36 @@ fn is_turned_weight(node: &Node, step: &Step, value: &Tensor) -> bool {
     turned && value.rank() == 2 && step.last_used == step.operands && !value.is_contiguous()
 }
 
-/// The matrix in one piece, as products read it fastest.
+/// The same matrix with its rows one after the other, as products read it fastest.
 fn laid_out(turned: &Tensor) -> candle_core::Result<Tensor> {
     let original = turned.t()?;
     if kernels::fits(&original) { kernels::transpose(&original) } else { Ok(turned.clone()) }
+}
+
+/// Lays the weights that a graph only uses turned out that way, in place of their
+/// usual layout, so that executors that share them need no copies of their own.
+///
+/// # Errors
+/// The device fails.
+pub fn lay_out(graph: &Graph, weights: &mut HashMap<String, Tensor>) -> Result<(), Failure> {
+    let mut uses: HashMap<NodeId, (usize, usize)> = HashMap::new();
+    for node in &graph.nodes {
+        let turns = matches!(node.kind, NodeKind::Op(Op::Transpose(_)));
+        for operand in &node.operands {
+            let (all, turned) = uses.entry(*operand).or_default();
+            *all += 1;
+            *turned += usize::from(turns);
+        }
+    }
+    for (id, node) in graph.iter() {
+        let NodeKind::Parameter(parameter) = &node.kind else { continue };
+        let only_turned = uses.get(&id).is_some_and(|(all, turned)| all == turned);
+        let Some(weight) = weights.get_mut(&parameter.path).filter(|_| only_turned) else { continue };
+        if weight.rank() == 2 && weight.is_contiguous() && kernels::fits(weight) {
+            *weight = kernels::transpose(weight).and_then(|turned| turned.t()).map_err(outside)?;
+        }
+    }
+    Ok(())
 }
 
 /// The weight at `path`, as the graph wants it.

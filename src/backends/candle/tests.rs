@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    graph::{Check, DimInfo, Input, Output, Parameter, ScopeId},
+    graph::{Check, Checked, DimInfo, Input, Output, Parameter, ScopeId},
     ops::{Attribute, Attributes, Op},
     span::{FileId, Span},
     types::{DType, Dim, TensorType},
@@ -54,7 +54,7 @@ impl Builder {
 
     fn executor(self, weights: &[(&str, Tensor)]) -> Result<Executor, Failure> {
         let weights = weights.iter().map(|(path, value)| ((*path).to_owned(), value.clone())).collect();
-        Executor::new(self.0, weights, &Device::Cpu)
+        Executor::new(Checked::new(self.0).unwrap(), weights, &Device::Cpu)
     }
 }
 
@@ -188,17 +188,14 @@ fn sizes_are_those_of_the_given_tensors() {
 }
 
 #[test]
-fn sizes_that_no_tensor_tells_are_an_error() {
+fn sizes_that_no_tensor_tells_are_refused_before_any_call() {
     let mut builder = Builder::default();
     builder.input("mask", DType::F32, &["past + seq"]);
     let range = builder.op("range", &[], &[("size", dim("other").into())]);
     builder.output("range", range);
-    let executor = builder.executor(&[]).unwrap();
-    let failure = executor.run(&inputs(&[("mask", zeros(&[3]))])).unwrap_err();
-    assert_eq!(
-        messages(failure),
-        ["the sizes in `mask` cannot be told from [3]: the spec says f32[past + seq]"]
-    );
+    let fault = Checked::new(builder.0).unwrap_err();
+    assert_eq!(fault.unbound.as_deref(), Some("past"));
+    assert_eq!(fault.message, "the dim `past` of `mask` (f32[past + seq]) is the size of no given input");
 }
 
 #[test]
@@ -268,8 +265,8 @@ fn joint_steps_give_what_their_parts_give() {
         let variable = candle_core::Var::from_tensor(weight).unwrap();
         (path.clone(), variable.as_tensor().clone())
     });
-    let apart = Executor::new(fusible().0, trained.collect(), &Device::Cpu).unwrap();
-    let joint = Executor::new(fusible().0, weights, &Device::Cpu).unwrap();
+    let apart = Executor::new(Checked::new(fusible().0).unwrap(), trained.collect(), &Device::Cpu).unwrap();
+    let joint = Executor::new(Checked::new(fusible().0).unwrap(), weights, &Device::Cpu).unwrap();
     let kinds: Vec<_> = joint.plan.steps.iter().map(|step| step.work).collect();
     assert_eq!(
         kinds,

@@ -6,11 +6,12 @@ use std::f32::consts::LOG2_E;
 /// exponent, in the lowest bits.
 const ROUND: f32 = 12_582_912.0 + 127.0;
 
-/// `exp(x)` for `x` from -87 to 88, within 2 units in the last place; smaller `x`
-/// count as -87, where it is 1e-38. The polynomial is that of Cephes' `expf`.
+/// `exp(x)` for `x` from -87 to 88, within 2 units in the last place; 0 for smaller
+/// `x`, NaN for NaN. The polynomial is that of Cephes' `expf`.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    let x = if x > -87.0 { x } else { -87.0 };
+    let is_tiny = x < -87.0;
+    let x = if is_tiny { -87.0 } else { x };
     let rounded = x * LOG2_E + ROUND;
     let power = rounded - ROUND;
     // ln(2) in two parts, the first of which is exact times `power`.
@@ -21,7 +22,8 @@ pub(super) fn exp(x: f32) -> f32 {
         * rest
         + 0.5;
     let value = tail * rest * rest + rest + 1.0;
-    value * f32::from_bits(rounded.to_bits() << 23)
+    let value = value * f32::from_bits(rounded.to_bits() << 23);
+    if is_tiny { 0.0 } else { value }
 }
 
 #[cfg(test)]
@@ -38,7 +40,8 @@ mod tests {
             })
             .fold(0.0, f64::max);
         assert!(worst < 2.0 * f64::from(f32::EPSILON), "{worst}");
-        assert!(exp(f32::MIN) < 2e-38);
+        assert_eq!([exp(f32::MIN), exp(f32::NEG_INFINITY)], [0.0; 2]);
+        assert!(exp(f32::NAN).is_nan());
         assert_eq!(exp(0.0), 1.0);
     }
 }

@@ -57,6 +57,17 @@ mod tests {
     use candle_core::{DType, Device};
 
     #[test]
+    fn what_is_no_number_is_not_hidden() {
+        let [nan, low] = [f32::NAN, f32::NEG_INFINITY];
+        let rows = [[1.0, nan, 2.0], [low, low, low], [f32::INFINITY, 0.0, 1.0], [low, 0.0, 0.0]];
+        let result = softmax(&Tensor::new(&rows, &Device::Cpu).unwrap()).unwrap();
+        let [a, b, c, good]: [Vec<f32>; 4] = result.to_vec2::<f32>().unwrap().try_into().unwrap();
+        let bad = [a, b, c];
+        assert!(bad.iter().flatten().all(|x| x.is_nan()), "{bad:?}");
+        assert_eq!(good, [0.0, 0.5, 0.5]);
+    }
+
+    #[test]
     fn a_mask_is_added_after_dividing() {
         let x = Tensor::arange(0_f32, 48.0, &Device::Cpu).unwrap().reshape((2, 2, 3, 4)).unwrap();
         let mask = Tensor::new(&[[0_f32, 1.0, -1e30, 2.0], [0.0, -1e30, 0.5, 0.25]], &Device::Cpu).unwrap();

@@ -129,6 +129,11 @@ impl Columns {
     }
 
     fn missing(&self, fields: &Map<String, Value>) -> Failure {
+        if self.text.is_none()
+            && let Some(name) = TEXT.into_iter().find(|name| fields.contains_key(*name))
+        {
+            return Failure::input(format!("field `{name}` holds null where text belongs"));
+        }
         let what = self.text.as_ref().map_or("text".to_owned(), |name| format!("field `{name}`"));
         Failure::input(format!("the record has no {what}, only {}", list(fields.keys())))
             .help("name the field of the text with --columns text=NAME")

@@ -145,11 +145,14 @@ impl Records {
         if path.as_os_str() == "-" {
             return Self::read(Box::new(std::io::stdin()), "the standard input", format, columns);
         }
+        let name = path.display().to_string();
+        if path.is_dir() {
+            return Err(Failure::input(format!("`{name}` is a folder, not a file of records")));
+        }
         let format = match format {
             Some(format) => format,
             None => Format::from_path(path)?,
         };
-        let name = path.display().to_string();
         let cannot = |error| Failure::outside(format!("cannot open `{name}`: {error}"));
         let file = File::open(path).map_err(cannot)?;
         Self::read(Box::new(file), &name, Some(format), columns)
