@@ -17,7 +17,9 @@ fn main() -> io::Result<()> {
     for file in &files {
         let name = file.strip_prefix(&root).map_err(io::Error::other)?.to_string_lossy().replace('\\', "/");
         let name = name.trim_end_matches(".qdq");
-        table += &format!("    Bundled {{ name: {name:?}, text: include_str!({file:?}) }},\n");
+        // By the variable, not by today's path, so that a checkout can be moved.
+        let path = format!("concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?})", format!("/specs/{name}.qdq"));
+        table += &format!("    Bundled {{ name: {name:?}, text: include_str!({path}) }},\n");
     }
     table.push(']');
     fs::write(PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("specs.rs"), table)

@@ -205,8 +205,8 @@ fn huge_sizes() {
         ),
         "E0216",
     );
-    let ones = format!(
-        "let xs = [1]\nfor i in 0..14 {{ set xs = xs + xs }}\nlet y = full(shape: xs, value: 1, dtype: f32) + x"
+    let ones = String::from(
+        "let xs = [1]\nfor i in 0..14 { set xs = xs + xs }\nlet y = full(shape: xs, value: 1, dtype: f32) + x",
     );
     refused(&model("", &ones), "E0216");
     refused(&model("", "let y = x * (9223372036854775807 * 2)"), "E0207");

@@ -187,7 +187,7 @@ const CASES: [(&str, fn()); 19] = [
     ("4-D attention_mask", || {
         call("base-model").with("attention_mask", whole(&[2, 1, 4, 4], &[1; 32])).refused(&[
             "i64[2, 1, 4, 4]",
-            "`Mask`",
+            "`i64[batch, past + seq]`",
             "i64[2, past + 4]",
         ]);
     }),

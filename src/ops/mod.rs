@@ -12,8 +12,6 @@ pub(crate) mod kernels;
 mod manual;
 mod operands;
 #[cfg(test)]
-mod reference;
-#[cfg(test)]
 mod tests;
 
 pub use attribute::{Attribute, AttributeError, AttributeType, Attributes, Number};

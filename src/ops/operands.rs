@@ -156,6 +156,16 @@ pub(super) fn sizes(shape: &[Dim], dims: &Bindings) -> candle_core::Result<Vec<u
     }
 }
 
+/// The part of `x` along an axis that begins at `start`. One without numbers is a
+/// tensor of its own, because candle cannot copy a part that begins behind the last.
+pub(super) fn part(x: &Tensor, axis: usize, start: usize, length: usize) -> candle_core::Result<Tensor> {
+    let part = x.narrow(axis, start, length)?;
+    match part.elem_count() {
+        0 => Tensor::zeros(part.shape(), part.dtype(), part.device()),
+        _ => Ok(part),
+    }
+}
+
 /// How candle holds elements of this type.
 pub fn candle_dtype(dtype: DType) -> candle_core::DType {
     match dtype {

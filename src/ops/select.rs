@@ -2,7 +2,7 @@
 
 use super::{
     Mismatch, Operator,
-    operands::{axis, axis_of, from_end, number, operands},
+    operands::{axis, axis_of, from_end, number, operands, part},
 };
 use crate::types::{Bindings, Dim, TensorType};
 use candle_core::{Error, Tensor};
@@ -41,7 +41,7 @@ impl Operator for Select {
         let Some(index) = index else { return Err(Error::Msg(format!("{} is no size", size))) };
         let index = number(&index, dims)?;
         match usize::try_from(index) {
-            Ok(index) if index < size => x.narrow(axis, index, 1)?.squeeze(axis),
+            Ok(index) if index < size => part(x, axis, index, 1)?.squeeze(axis),
             _ => Err(Error::Msg(format!(
                 "there is no index {} along axis {} of {:?}",
                 index,

@@ -2,7 +2,7 @@
 
 use super::{
     Mismatch, Operator,
-    operands::{axis, axis_of, from_end, number, operands},
+    operands::{axis, axis_of, from_end, number, operands, part},
 };
 use crate::types::{Bindings, Dim, TensorType};
 use candle_core::{Error, Tensor};
@@ -39,12 +39,12 @@ impl Operator for Slice {
         let [x] = operands(given)?;
         let axis = axis_of(x, self.axis)?;
         let size = x.dim(axis)?;
-        let part = i64::try_from(size).ok().and_then(|size| self.part(&Dim::known(size)));
-        let Some((start, length)) = part else { return Err(Error::Msg(format!("{} is no size", size))) };
+        let range = i64::try_from(size).ok().and_then(|size| self.part(&Dim::known(size)));
+        let Some((start, length)) = range else { return Err(Error::Msg(format!("{} is no size", size))) };
         let (start, length) = (number(&start, dims)?, number(&length, dims)?);
         match (usize::try_from(start), usize::try_from(length)) {
             (Ok(start), Ok(length)) if start.checked_add(length).is_some_and(|end| end <= size) => {
-                x.narrow(axis, start, length)
+                part(x, axis, start, length)
             }
             _ => Err(Error::Msg(format!(
                 "there is no part {} to {} along axis {} of {:?}: {} is {} and {} is {}",

@@ -13,7 +13,6 @@ use crate::{
     graph::{DimInfo, Input, NodeKind, ScopeId},
     names::{list_of, nearest},
     ops::{Full, Op},
-    source::Sources,
     syntax::ast::{self, ExprKind},
     types::{Bindings, DType, Dim, Symbol, TensorType},
 };
@@ -218,7 +217,8 @@ impl<'a> Resolver<'a> {
                 format!("`{}` is given as {tensor}, which does not fit {wanted}", leaf.name),
             )
             .mark("its type");
-            if let Some(types) = in_call(&leaf.patterns, bindings, self.sources) {
+            let types = in_call(&leaf.patterns, bindings);
+            if !wanted.contains(&types) {
                 unfit = unfit.note(format!("in this call that is {types}"));
             }
             let other = |pattern: &Pattern| !converts(tensor.dtype, pattern.dtype);
@@ -237,14 +237,15 @@ impl<'a> Resolver<'a> {
             Given::Default | Given::Varied(..) => None,
         };
         // What is given and fits nothing has been reported.
-        let (given, absent): (Vec<&Leaf<'a>>, Vec<&Leaf<'a>>) = leaves.iter().partition(|leaf| {
+        let is_given = |leaf: &Leaf<'a>| {
             leaf.chosen.is_some() || offered.is_some_and(|given| given.contains_key(&leaf.name))
-        });
-        let given: BTreeSet<&str> = given.iter().map(|leaf| leaf.input.name.value.as_str()).collect();
+        };
+        let chosen = leaves.iter().filter(|leaf| is_given(leaf));
+        let given: BTreeSet<&str> = chosen.map(|leaf| leaf.input.name.value.as_str()).collect();
         let given = |name: &str| given.contains(name);
-        let mut missing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for leaf in absent.iter().filter(|leaf| !leaf.optional) {
-            missing.entry(&leaf.input.name.value).or_default().push(&leaf.name);
+        let mut absent: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for leaf in leaves.iter().filter(|leaf| !is_given(leaf) && !leaf.optional) {
+            absent.entry(&leaf.input.name.value).or_default().push(&leaf.name);
         }
         let inputs: BTreeSet<&str> = model.inputs.iter().map(|input| input.name.value.as_str()).collect();
         for input in &model.inputs {
@@ -282,7 +283,7 @@ impl<'a> Resolver<'a> {
                 continue;
             }
             let required = !input.ty.optional && input.default.is_none();
-            if let Some(absent) = missing.get(name.as_str()).filter(|_| required) {
+            if let Some(absent) = absent.get(name.as_str()).filter(|_| required) {
                 self.report(
                     Diagnostic::error(
                         codes::INPUT,
@@ -480,17 +481,15 @@ fn candidates<'p>(patterns: &'p [Pattern], tensor: &GivenTensor, bindings: &Bind
     patterns.iter().filter(|pattern| fits(pattern, false)).collect()
 }
 
-/// The types with their sizes in this call, as far as those are known; `None` where
-/// that says no more than the types as they are written.
-fn in_call(patterns: &[Pattern], bindings: &Bindings, sources: &Sources) -> Option<String> {
+/// The types with their sizes in this call, as far as those are known.
+fn in_call(patterns: &[Pattern], bindings: &Bindings) -> String {
     let known = |dim: &Dim| dim.substitute(|symbol| bindings.get(symbol).copied().map(Dim::known));
     let types = patterns.iter().map(|pattern| {
         let sizes = pattern.sizes.iter().map(|dim| known(dim).unwrap_or_else(|| dim.clone()));
         TensorType::new(pattern.dtype, sizes.collect::<Vec<_>>()).to_string()
     });
     let types: Vec<String> = types.collect();
-    let says_more = types.iter().zip(patterns).any(|(ty, pattern)| ty != sources.slice(pattern.written));
-    says_more.then(|| types.join(" or "))
+    types.join(" or ")
 }
 
 /// Whether a tensor can be given where another dtype is declared: nothing that

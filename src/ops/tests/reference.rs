@@ -1,7 +1,7 @@
 //! Operators against numbers that other software computed, where that reference
 //! is at hand.
 
-use super::{Attribute, Attributes, Op};
+use crate::ops::{Attribute, Attributes, Op};
 use crate::types::Bindings;
 use candle_core::{Device, Tensor};
 use serde_json::Value;
