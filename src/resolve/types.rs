@@ -142,10 +142,6 @@ impl<'a> Resolver<'a> {
                 other => return other,
             }
         }
-        // One of several is called by the name of them all.
-        if patterns.len() > 1 {
-            patterns.iter_mut().for_each(|pattern| pattern.written = name.span);
-        }
         Shape::Tensor(patterns)
     }
 
