@@ -37,6 +37,7 @@
 //! | [`specs`] | the specs that the binary carries |
 //! | [`ops`] | the operators, one file each: documentation, attributes, type rule, meaning |
 //! | [`graph`] | the typed graph, its checks, and its dumps |
+//! | [`ranges`] | what a spec demands of ranges: ties and limits |
 //! | [`syntax`] | text to tree and back |
 //! | `resolve` | tree to typed graph, for one config and one way of calling the model |
 //! | [`passes`] | graph to graph: quantizer rules find their sites, quantizers are put there |
@@ -71,6 +72,7 @@ pub mod names;
 pub mod ops;
 pub mod passes;
 pub mod quant;
+pub mod ranges;
 pub mod report;
 mod resolve;
 pub mod session;

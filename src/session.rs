@@ -11,9 +11,10 @@ use crate::{
     compile::{Checked, Given, GivenTensor, Options, Program, compile},
     config::Config,
     failure::Failure,
-    graph::{Graph, NodeKind},
+    graph::{Graph, NodeKind, Quantizer},
     ops::{candle_dtype, spec_dtype},
-    passes::recast,
+    passes::{observe, recast},
+    ranges::{Ranges, constrain},
     types::DType,
 };
 use candle_core::{Device, Tensor};
@@ -44,9 +45,26 @@ pub struct Session {
     notes: Vec<Note>,
 }
 
-/// One way of calling a model: outputs wanted, and of each input its element
-/// type and its sizes, renumbered so that only their being equal matters.
-type Signature = (BTreeSet<String>, Vec<(String, DType, Vec<usize>)>);
+/// One way of calling a model: for what, outputs wanted, and of each input its
+/// element type and its sizes, renumbered so that only their being equal matters.
+type Signature = (Purpose, BTreeSet<String>, Vec<(String, DType, Vec<usize>)>);
+
+/// What a model is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Purpose {
+    /// Its outputs.
+    Run,
+    /// What its quantizers would see of a run in float.
+    Observe,
+}
+
+/// Is shown values, each with all the quantizers that would see it.
+pub type NamedObserver<'a> = dyn FnMut(&[&Quantizer], &Tensor) -> Result<(), Failure> + 'a;
+
+/// The quantizers at these positions.
+fn named<'g>(graph: &'g Graph, which: &[usize]) -> Vec<&'g Quantizer> {
+    which.iter().filter_map(|index| graph.quantizers.get(*index)).collect()
+}
 
 impl Session {
     /// Pairs a program with the weights and settings of a checkpoint.
@@ -89,9 +107,18 @@ impl Session {
     /// # Errors
     /// The spec does not fit the config, or the checkpoint does not fit the spec.
     pub fn prepare(&mut self) -> Result<Vec<Answer>, Failure> {
-        let graph = self.compile(Given::Default, BTreeSet::new())?;
+        let graph = self.compile(Given::Default, BTreeSet::new(), self.engine.quantize)?;
         self.load(&graph)?;
         Ok(graph.answers.clone())
+    }
+
+    /// The graph of the usual call with its quantizers, though no ranges need be
+    /// there yet.
+    ///
+    /// # Errors
+    /// The spec does not fit the config.
+    pub fn graph(&self) -> Result<Checked, Failure> {
+        self.compile(Given::Default, BTreeSet::new(), true)
     }
 
     /// Computes the outputs of one call: those always made, and those asked for.
@@ -104,27 +131,61 @@ impl Session {
         inputs: &BTreeMap<String, Tensor>,
         request: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, Tensor>, Failure> {
-        let signature = (request.clone(), renumbered(inputs)?);
+        self.executor(Purpose::Run, inputs, request)?.run(inputs)
+    }
+
+    /// Computes the outputs that are always made, in float, and shows the observer
+    /// what each quantizer would see. Weights are not shown: see
+    /// [`observe_weights`](Session::observe_weights).
+    ///
+    /// # Errors
+    /// As [`call`](Session::call), and what the observer says.
+    pub fn observe(
+        &mut self,
+        inputs: &BTreeMap<String, Tensor>,
+        observer: &mut NamedObserver<'_>,
+    ) -> Result<BTreeMap<String, Tensor>, Failure> {
+        let executor = self.executor(Purpose::Observe, inputs, &BTreeSet::new())?;
+        executor.observe(inputs, &mut |which, value| observer(&named(executor.graph(), which), value))
+    }
+
+    /// Shows the observer every weight that a quantizer of the usual call would see.
+    ///
+    /// # Errors
+    /// The checkpoint does not fit the spec, and what the observer says.
+    pub fn observe_weights(&mut self, observer: &mut NamedObserver<'_>) -> Result<(), Failure> {
+        let graph = self.compile(Given::Default, BTreeSet::new(), true)?;
+        let graph = self.prepared(graph, Purpose::Observe)?;
+        let executor = Executor::observing(graph, self.weights.clone(), &self.engine.device)?;
+        executor.observe_constants(&mut |which, value| observer(&named(executor.graph(), which), value))
+    }
+
+    /// The executor of a call; an earlier one where sizes alone differ.
+    fn executor(
+        &mut self,
+        purpose: Purpose,
+        inputs: &BTreeMap<String, Tensor>,
+        request: &BTreeSet<String>,
+    ) -> Result<&Executor, Failure> {
+        let signature = (purpose, request.clone(), renumbered(inputs)?);
         let known = self.calls.get(&signature).copied();
         // Sizes that are numbered alike may still want another type: one that says 3, or a sum.
         let fitting = known.filter(|at| self.executors.get(*at).is_some_and(|known| known.accepts(inputs)));
         let at = match fitting {
             Some(at) => at,
             None => {
-                let at = self.executor(inputs, request)?;
+                let at = self.new_executor(purpose, inputs, request)?;
                 self.calls.insert(signature, at);
                 at
             }
         };
-        match self.executors.get(at) {
-            Some(executor) => executor.run(inputs),
-            None => Err(Failure::outside("the model could not be prepared")),
-        }
+        self.executors.get(at).ok_or_else(|| Failure::outside("the model could not be prepared"))
     }
 
     /// The executor of a call, made unless an earlier call had the same graph.
-    fn executor(
+    fn new_executor(
         &mut self,
+        purpose: Purpose,
         inputs: &BTreeMap<String, Tensor>,
         request: &BTreeSet<String>,
     ) -> Result<usize, Failure> {
@@ -133,22 +194,36 @@ impl Session {
             let tensor = GivenTensor { dtype: element(name, tensor)?, shape: tensor.dims().to_vec() };
             given.insert(name.clone(), tensor);
         }
-        let graph = self.compile(Given::Exactly(given), request.clone())?;
-        self.load(&graph)?;
-        let dtype = self.engine.dtype;
-        let graph = Checked::new(recast(graph.into_inner(), dtype)).map_err(|fault| {
-            Failure::input(format!("the model cannot be computed in {dtype}: {}", fault.message))
-        })?;
+        let quantize = self.engine.quantize || purpose == Purpose::Observe;
+        let graph = self.compile(Given::Exactly(given), request.clone(), quantize)?;
+        let graph = self.prepared(graph, purpose)?;
         if let Some(at) = self.executors.iter().position(|known| *known.graph() == *graph) {
             return Ok(at);
         }
-        self.executors.push(Executor::new(graph, self.weights.clone(), &self.engine.device)?);
+        let make = match purpose {
+            Purpose::Run => Executor::new,
+            Purpose::Observe => Executor::observing,
+        };
+        self.executors.push(make(graph, self.weights.clone(), &self.engine.device)?);
         Ok(self.executors.len() - 1)
     }
 
-    fn compile(&self, inputs: Given, outputs: BTreeSet<String>) -> Result<Checked, Failure> {
+    /// The graph as its purpose and the engine want it, its weights read.
+    fn prepared(&mut self, graph: Checked, purpose: Purpose) -> Result<Checked, Failure> {
+        let graph = match purpose {
+            Purpose::Run => graph.into_inner(),
+            Purpose::Observe => observe(graph.into_inner()),
+        };
+        self.load(&graph)?;
+        let dtype = self.engine.dtype;
+        Checked::new(recast(graph, dtype)).map_err(|fault| {
+            Failure::input(format!("the model cannot be computed in {dtype}: {}", fault.message))
+        })
+    }
+
+    fn compile(&self, inputs: Given, outputs: BTreeSet<String>, quantize: bool) -> Result<Checked, Failure> {
         let options = Options { config: self.checkpoint.config.clone(), inputs, outputs };
-        let (graph, problems) = compile(&self.program, &options, self.engine.quantize);
+        let (graph, problems) = compile(&self.program, &options, quantize);
         graph.ok_or(Failure::Diagnostics(problems))
     }
 
@@ -180,6 +255,7 @@ impl Session {
         if self.weights.is_empty() {
             self.notes = notes;
         }
+        constrain_loaded(graph, &mut loaded).map_err(|error| Failure::outside(error.to_string()))?;
         lay_out(graph, &mut loaded)?;
         self.weights.extend(loaded);
         Ok(())
@@ -200,6 +276,29 @@ impl crate::tasks::Runner for Session {
         let request = request.iter().filter(|name| outputs.contains(**name)).map(|name| (*name).to_owned());
         self.call(&inputs.collect(), &request.collect())
     }
+}
+
+/// Holds the loaded ranges to the spec's ties and limits.
+fn constrain_loaded(graph: &Graph, loaded: &mut HashMap<String, Tensor>) -> candle_core::Result<()> {
+    let mut ranges = Ranges::new();
+    for quantizer in &graph.quantizers {
+        if let Some(range) = loaded.get(&range_path(quantizer)) {
+            ranges.insert(quantizer.name.clone(), range.flatten_all()?.to_vec1()?);
+        }
+    }
+    let changed = constrain(&graph.quantizers, &mut ranges);
+    for quantizer in graph.quantizers.iter().filter(|quantizer| changed.contains(&quantizer.name.as_str())) {
+        if let Some((range, values)) =
+            loaded.get_mut(&range_path(quantizer)).zip(ranges.remove(&quantizer.name))
+        {
+            *range = Tensor::from_vec(values, range.shape(), range.device())?;
+        }
+    }
+    Ok(())
+}
+
+fn range_path(quantizer: &Quantizer) -> String {
+    format!("{}._amax", quantizer.name)
 }
 
 /// The element type of a given tensor, as specs name it.
@@ -261,6 +360,49 @@ mod tests {
         assert_eq!(sums(&mut session, [4, 3]).unwrap(), [3.0; 4]);
         assert!(sums(&mut session, [2, 4]).is_err());
         assert_eq!(session.executors.len(), 2);
+    }
+
+    const QUANTIZED: &str = "dim batch\n\
+        module Linear(in: int, out: int) on (input: f32[batch, in]) -> f32[batch, out] {\n\
+        weight: f32[out, in]\n\
+        return input @ transpose(weight, axes: [1, 0])\n\
+        }\n\
+        model M(x: f32[batch, 32]) -> (y: f32[batch, 3]) {\n\
+        classifier: Linear(32, 3)\n\
+        return (y: classifier(x + x))\n\
+        }\n\
+        quantize q {\n\
+        quantizer a = int8()\n\
+        quantizer w = int8(axis: 0)\n\
+        attach a to input of Linear\n\
+        attach w to weight of Linear\n\
+        attach a to lhs of add\n\
+        }\n";
+
+    #[test]
+    fn an_observer_sees_what_quantizers_would_see() {
+        let mut session = session(QUANTIZED);
+        let x = Tensor::ones((1, 32), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let inputs = BTreeMap::from([("x".to_owned(), x)]);
+        let mut seen = Vec::new();
+        let mut observer = |which: &[&Quantizer], value: &Tensor| {
+            let names: Vec<_> = which.iter().map(|quantizer| quantizer.name.clone()).collect();
+            seen.push((names.join(" "), value.dims().to_vec(), value.max_all().unwrap().to_scalar::<f32>()));
+            Ok(())
+        };
+        let float = session.call(&inputs, &BTreeSet::new()).unwrap();
+        let observed = session.observe(&inputs, &mut observer).unwrap();
+        assert_eq!(float["y"].to_vec2::<f32>().unwrap(), observed["y"].to_vec2::<f32>().unwrap());
+        session.observe_weights(&mut observer).unwrap();
+        let seen: Vec<_> = seen.into_iter().map(|(name, dims, max)| (name, dims, max.unwrap())).collect();
+        assert_eq!(seen.len(), 3);
+        assert_eq!(seen[0].1, [1, 32]);
+        assert_eq!(seen[0].2, 1.0);
+        assert_eq!((seen[1].0.as_str(), seen[1].2), ("classifier._input_quantizer", 2.0));
+        assert_eq!(
+            (seen[2].0.as_str(), seen[2].1.as_slice()),
+            ("classifier._weight_quantizer", &[3, 32][..])
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ const ROWS: &[&[&str]] = &[
     &["codes", "failure", "specs"],
     &["ops"],
     &["graph"],
-    &["syntax"],
+    &["ranges", "syntax"],
     &["resolve"],
     &["passes"],
     &["compile"],

@@ -61,6 +61,9 @@ pub struct Graph {
     pub quantizers: Vec<Quantizer>,
     /// Sites and the quantizers that go there, by position, until they are attached.
     pub placed: Vec<(usize, usize)>,
+    /// Nodes and the quantizers, by position, that they belong to: fake quantizers
+    /// once they are attached, or the values that these would see.
+    pub attached: Vec<(NodeId, usize)>,
     /// Rules not yet applied.
     pub rules: Rules,
     /// How the outputs are read for people.

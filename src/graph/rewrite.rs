@@ -45,7 +45,7 @@ impl Rewrite {
         new
     }
 
-    /// The new graph: inputs, outputs and sites refer to what their nodes have
+    /// The new graph: inputs, outputs, sites and quantizers refer to what their nodes have
     /// become; those dropped are gone.
     pub fn finish(self, old: Graph) -> Graph {
         let becomes = |id: NodeId| self.becomes.get(id.index()).copied().flatten();
@@ -60,6 +60,7 @@ impl Rewrite {
                 })
             });
         }
+        graph.attached.retain_mut(|(node, _)| becomes(*node).map(|new| *node = new).is_some());
         graph.nodes = self.nodes;
         graph
     }

@@ -28,7 +28,7 @@ pub fn attach(mut graph: Graph) -> (Graph, Diagnostics) {
     }
     let mut rewrite = Rewrite::new(&graph);
     let names = graph.nodes.iter().map(|node| node.name.clone()).collect();
-    let mut inserter = Inserter { ranges: HashMap::new(), names };
+    let mut inserter = Inserter { ranges: HashMap::new(), names, attached: Vec::new() };
     for (id, node) in graph.iter() {
         if let Some(quantizer) = boundaries.get(&id) {
             let kept = rewrite.keep(id, node);
@@ -47,7 +47,8 @@ pub fn attach(mut graph: Graph) -> (Graph, Diagnostics) {
         let new = rewrite.add(Node { operands: new_operands, ..node.clone() });
         rewrite.map(id, new);
     }
-    (rewrite.finish(graph), Diagnostics::default())
+    let graph = Graph { attached: inserter.attached, ..rewrite.finish(graph) };
+    (graph, Diagnostics::default())
 }
 
 struct Inserter {
@@ -55,6 +56,8 @@ struct Inserter {
     ranges: HashMap<String, NodeId>,
     /// The names of the nodes so far.
     names: BTreeSet<String>,
+    /// The fake quantizers so far, and the quantizers that they are.
+    attached: Vec<(NodeId, usize)>,
 }
 
 impl Inserter {
@@ -73,14 +76,16 @@ impl Inserter {
         let ty = of.ty.clone();
         let range = self.range(rewrite, graph, quantizer, user);
         let name = self.unique(&quantizer.name);
-        rewrite.add(Node {
+        let node = rewrite.add(Node {
             kind: NodeKind::Op(Op::FakeQuantize(operator(quantizer))),
             operands: vec![value, range],
             name,
             ty,
             scope: user.scope,
             span: quantizer.rule,
-        })
+        });
+        self.attached.push((node, index));
+        node
     }
 
     /// The node of a quantizer's range: a tensor of the checkpoint, or a number.

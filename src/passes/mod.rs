@@ -2,11 +2,13 @@
 //! [`verify`](crate::graph::verify).
 
 mod attach;
+mod observe;
 mod place;
 mod prune;
 mod recast;
 mod unwrap;
 
+pub use observe::observe;
 pub use recast::recast;
 
 use crate::{diagnostic::Diagnostics, graph::Graph};

@@ -11,10 +11,11 @@ use crate::{
 };
 use std::collections::HashMap;
 
-/// The steps, some of them joined. Values that others use too stay steps of their own.
-pub(super) fn fuse(graph: &Graph, steps: Vec<Step>, outputs: &[NodeId]) -> Vec<Step> {
+/// The steps, some of them joined. Values that others use too, and those in
+/// `whole`, stay steps of their own.
+pub(super) fn fuse(graph: &Graph, steps: Vec<Step>, whole: &[NodeId]) -> Vec<Step> {
     let mut uses: HashMap<NodeId, usize> = HashMap::new();
-    for id in steps.iter().flat_map(|step| &step.operands).chain(outputs) {
+    for id in steps.iter().flat_map(|step| &step.operands).chain(whole) {
         *uses.entry(*id).or_default() += 1;
     }
     let mut fusion = Fusion { graph, uses, pending: HashMap::new() };

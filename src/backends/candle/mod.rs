@@ -2,6 +2,7 @@
 
 mod bind;
 mod fuse;
+mod observe;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,10 @@ pub struct Executor {
     device: Device,
 }
 
+/// Is shown values: the quantizers, by position in [`Graph::quantizers`], that
+/// would see a value, and the value.
+pub type Observer<'a> = dyn FnMut(&[usize], &Tensor) -> Result<(), Failure> + 'a;
+
 impl Executor {
     /// Puts `weights`, by state-dict path, under the graph's parameters.
     ///
@@ -38,12 +43,35 @@ impl Executor {
     /// converted, or where the device fails.
     pub fn new(
         graph: Checked,
+        weights: HashMap<String, Tensor>,
+        device: &Device,
+    ) -> Result<Executor, Failure> {
+        Executor::watching(graph, weights, device, &[])
+    }
+
+    /// The same, for [`observe`](Executor::observe): no step hides the values of
+    /// [`Graph::attached`].
+    ///
+    /// # Errors
+    /// As [`Executor::new`].
+    pub fn observing(
+        graph: Checked,
+        weights: HashMap<String, Tensor>,
+        device: &Device,
+    ) -> Result<Executor, Failure> {
+        let watched: Vec<NodeId> = graph.attached.iter().map(|(node, _)| *node).collect();
+        Executor::watching(graph, weights, device, &watched)
+    }
+
+    fn watching(
+        graph: Checked,
         mut weights: HashMap<String, Tensor>,
         device: &Device,
+        watched: &[NodeId],
     ) -> Result<Executor, Failure> {
         // Joint steps have no gradients.
         let fused = device.is_cpu() && !weights.values().any(Tensor::track_op);
-        let plan = Plan::new(&graph, fused);
+        let plan = Plan::new(&graph, fused, watched);
         let mut constants = vec![None; graph.nodes.len()];
         for (id, node) in graph.iter().filter(|(id, _)| plan.is_live(*id)) {
             let value = match &node.kind {
@@ -78,6 +106,15 @@ impl Executor {
     /// where an operator cannot work on the values it meets; each with its place in
     /// the spec.
     pub fn run(&self, inputs: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, Failure> {
+        let (mut values, dims) = self.start(inputs)?;
+        for step in &self.plan.steps {
+            self.step(step, &mut values, &dims)?;
+        }
+        self.outputs(&values)
+    }
+
+    /// The values before the first step, and the sizes of the call.
+    fn start(&self, inputs: &BTreeMap<String, Tensor>) -> Result<(Vec<Option<Tensor>>, Bindings), Failure> {
         let (given, dims) = bind(&self.graph, inputs, &self.device)?;
         self.check(&dims)?;
         let mut values = self.constants.clone();
@@ -86,10 +123,7 @@ impl Executor {
                 *slot = Some(tensor);
             }
         }
-        for step in &self.plan.steps {
-            self.step(step, &mut values, &dims)?;
-        }
-        self.outputs(&values)
+        Ok((values, dims))
     }
 
     /// Runs one step, and frees what no later one needs.

@@ -52,6 +52,8 @@ pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
     /// By node: an output depends on it.
     live: Vec<bool>,
+    /// Values that are shown to an observer: no step is joined across them.
+    watched: Vec<NodeId>,
     /// By node: the node whose value it has; another one for boundaries and
     /// dropout.
     sources: Vec<NodeId>,
@@ -63,14 +65,17 @@ const SMALL: i64 = 1 << 16;
 
 impl Plan {
     /// The plan for every output. `fused` joins steps where a CPU has a loop for
-    /// several at once.
-    pub(super) fn new(graph: &Graph, fused: bool) -> Plan {
+    /// several at once, and `watched` values are computed as they are.
+    pub(super) fn new(graph: &Graph, fused: bool, watched: &[NodeId]) -> Plan {
         let live = vec![false; graph.nodes.len()];
-        let mut plan = Plan { constant: Vec::new(), steps: Vec::new(), live, sources: sources(graph) };
+        let sources = sources(graph);
+        let mut plan = Plan { constant: Vec::new(), steps: Vec::new(), live, watched: Vec::new(), sources };
+        plan.watched = watched.iter().map(|id| plan.source(*id)).collect();
         let outputs: Vec<_> = graph.outputs.iter().map(|output| plan.source(output.node)).collect();
         plan.mark_live(graph, &outputs);
         let (constant, steps) = plan.split(graph);
-        plan.steps = if fused { fuse(graph, steps, &outputs) } else { steps };
+        let whole = [outputs.as_slice(), &plan.watched].concat();
+        plan.steps = if fused { fuse(graph, steps, &whole) } else { steps };
         plan.constant = constant;
         plan.free_at_last_use(&outputs);
         plan
@@ -148,6 +153,9 @@ impl Plan {
             step.last_used = step.operands.iter().copied().filter(|id| is_last(id)).collect();
             step.last_used.retain(|id| at(&of_calls, *id));
         }
+        self.watched.iter().for_each(|id| {
+            is_last(id);
+        });
         for step in self.constant.iter_mut().rev() {
             step.last_used = step.operands.iter().copied().filter(|id| is_last(id)).collect();
         }
