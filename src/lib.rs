@@ -34,6 +34,7 @@
 //! | [`diagnostic`] | a problem as data: code, message, places, help, suggestion |
 //! | [`codes`] | every diagnostic code, and what `qdqc explain` says of it |
 //! | [`failure`] | why a command stopped, and its exit code |
+//! | [`files`] | files that are written whole or not at all |
 //! | [`specs`] | the specs that the binary carries |
 //! | [`ops`] | the operators, one file each: documentation, attributes, type rule, meaning |
 //! | [`graph`] | the typed graph, its checks, and its dumps |
@@ -52,7 +53,7 @@
 //! # What never happens
 //!
 //! - The grammar lists no operators, and no head has Rust code of its own.
-//! - Only [`cli`], [`checkpoint`] and the readers of [`tasks`] touch files; the compiler is
+//! - Only [`cli`], [`checkpoint`], [`files`] and the readers of [`tasks`] touch files; the compiler is
 //!   given texts and a [`Library`](source::Library).
 //! - No pass knows an engine. Only [`report`] draws.
 //! - A dump of a graph holds names, never indices or places in a file.
@@ -67,6 +68,7 @@ pub mod compile;
 pub mod config;
 pub mod diagnostic;
 pub mod failure;
+pub mod files;
 pub mod graph;
 pub mod names;
 pub mod ops;

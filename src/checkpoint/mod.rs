@@ -19,6 +19,7 @@ mod pickle;
 mod problems;
 mod progress;
 mod safetensors;
+mod save;
 mod surplus;
 mod tensor_file;
 mod torch;
@@ -27,6 +28,7 @@ mod weights;
 pub use hub::HubOptions;
 pub use load::{Loaded, Note, Wanted};
 pub use progress::Progress;
+pub use save::Range;
 pub use tensor_file::{Stored, TensorFile};
 pub use weights::Weights;
 

@@ -17,6 +17,15 @@ pub(super) fn canonical(name: &str) -> String {
     }
 }
 
+/// The name that a tensor is saved under: its own, without `module.`, and with
+/// today's names of a layer norm's parameters.
+pub(super) fn saved(name: &str) -> String {
+    let name = name.strip_prefix("module.").unwrap_or(name);
+    let bare = name.strip_prefix("bert.").unwrap_or(name);
+    let prefix = name.strip_suffix(bare).unwrap_or_default();
+    format!("{prefix}{}", canonical(bare))
+}
+
 /// The name is that of a quantizer's range.
 pub(super) fn is_range(name: &str) -> bool {
     name.rsplit('.').next() == Some("_amax")
@@ -70,6 +79,13 @@ mod tests {
         assert_eq!(canonical("bert.embeddings.LayerNorm.beta"), "embeddings.LayerNorm.bias");
         assert_eq!(canonical("classifier.weight"), "classifier.weight");
         assert_eq!(canonical("bertish.weight"), "bertish.weight");
+    }
+
+    #[test]
+    fn a_saved_name_keeps_the_prefix() {
+        assert_eq!(saved("module.bert.embeddings.LayerNorm.gamma"), "bert.embeddings.LayerNorm.weight");
+        assert_eq!(saved("embeddings.LayerNorm.beta"), "embeddings.LayerNorm.bias");
+        assert_eq!(saved("cls.predictions.bias"), "cls.predictions.bias");
     }
 
     #[test]

@@ -91,6 +91,16 @@ impl TensorFile {
         Ok(tensor)
     }
 
+    /// The bytes of a tensor, row by row, in its own element type.
+    ///
+    /// # Errors
+    /// The file has no such tensor, or its bytes make none.
+    pub fn bytes(&self, name: &str) -> Result<Cow<'_, [u8]>, Failure> {
+        let failure = |what: String| Failure::input(format!("`{name}` in {}: {what}", self.name));
+        let stored = self.get(name).ok_or_else(|| failure("there is no such tensor".into()))?;
+        self.elements(stored).map_err(failure)
+    }
+
     /// The bytes of a tensor, row by row.
     fn elements(&self, stored: &Stored) -> Result<Cow<'_, [u8]>, String> {
         let bytes = self.map.bytes().get(stored.bytes.clone()).ok_or("its data ends beyond the file")?;

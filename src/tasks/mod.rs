@@ -7,6 +7,7 @@
 
 pub mod answers;
 mod batch;
+mod even;
 mod options;
 pub mod records;
 mod run;
@@ -15,6 +16,7 @@ pub mod tokenizer;
 
 pub use answers::Reading;
 pub use batch::inputs;
+pub use even::{EvenBatch, EvenBatches};
 pub use options::Options;
 pub use records::{Columns, Format, Problem, Record, Records, Text};
 pub use run::{Summary, run_records};
