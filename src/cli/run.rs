@@ -1,37 +1,31 @@
 //! `qdqc run`: a model on texts, on a file of records, or on tensors.
 
 use super::{
-    Stop, args, interrupt, output,
+    Stop, args, interrupt,
+    model::{self, Named},
+    output,
     progress::Progress,
+    records,
     screen::Screen,
-    settings,
-    spec::{self, DiskLibrary},
     tensors,
 };
 use crate::{
-    answer::Answer,
-    compile,
-    config::Config,
     failure::Failure,
     report,
-    session::{Engine, Session},
+    session::Session,
     source::Sources,
-    tasks::{Columns, Format, Options, Problem, Records, Reply, Summary, Tokenizer, run_records},
-    types::DType,
+    tasks::{Options, Problem, Records, Reply, Summary, run_records},
 };
-use candle_core::Device;
 use std::{
     io::{self, IsTerminal, Write},
-    path::Path,
     process::ExitCode,
-    thread,
 };
 
 /// Runs the model on what was given.
 pub fn run(arguments: &args::Run, screen: Screen) -> Result<ExitCode, Stop> {
     interrupt::install();
-    use_threads(arguments.engine.threads)?;
-    let mut session = open(arguments, screen)?;
+    let named = Named { spec: &arguments.spec, checkpoint: &arguments.checkpoint, set: &arguments.set };
+    let mut session = model::open(named, &arguments.engine, screen)?;
     let sources = session.program().sources.clone();
     let done = match (&arguments.input.tensors, &arguments.input.output) {
         (Some(given), Some(results)) => {
@@ -40,36 +34,8 @@ pub fn run(arguments: &args::Run, screen: Screen) -> Result<ExitCode, Stop> {
         }
         _ => on_records(arguments, &mut session, &sources, screen),
     };
-    show_notes(&mut session, screen);
+    model::show_notes(&mut session, screen);
     done
-}
-
-/// What there is to know of the checkpoint, once.
-fn show_notes(session: &mut Session, screen: Screen) {
-    for note in session.take_notes() {
-        screen.note(&note.0);
-    }
-}
-
-/// The spec and the checkpoint.
-fn open(arguments: &args::Run, screen: Screen) -> Result<Session, Stop> {
-    let engine = Engine {
-        device: device(arguments.engine.device.as_deref().unwrap_or("cpu"))?,
-        dtype: dtype(arguments.engine.dtype),
-        quantize: !arguments.engine.float,
-    };
-    let spec = spec::read(&arguments.spec)?;
-    let (program, problems) = compile::load(&spec.name, &spec.text, &DiskLibrary);
-    if problems.has_errors() {
-        return Err(Stop::within(&program.sources)(Failure::Diagnostics(problems)));
-    }
-    let mut checkpoint = settings::checkpoint(&arguments.checkpoint, screen)?;
-    settings::lay_over(&mut checkpoint.config, &arguments.set)?;
-    settings::warn_unread(&arguments.set, &program, screen);
-    if let Some(ranges) = &arguments.engine.amax {
-        checkpoint.overlay(ranges)?;
-    }
-    Ok(Session::new(program, checkpoint, engine))
 }
 
 /// Answers every record on a line of its own. A record without an answer is
@@ -83,13 +49,13 @@ fn on_records(
     let within = Stop::within(sources);
     let records = records(&arguments.input)?.take_while(|_| !interrupt::requested());
     let config = session.config().clone();
-    let (answers, tokenizer) = prepare(session, &config).map_err(&within)?;
+    let (answers, tokenizer) = model::prepare(session, &config).map_err(&within)?;
     if answers.is_empty() {
         return Err(Failure::input(format!("`{}` does not say how its outputs are read", arguments.spec))
             .help("add an `answer` to its model, or run it on tensors with `--tensors IN -o OUT`")
             .into());
     }
-    show_notes(session, screen);
+    model::show_notes(session, screen);
     let mut lines = Lines::new(arguments, sources, screen);
     let mut sink = |result| lines.take(result);
     let done = run_records(records, &tokenizer, &config, &answers, &options(arguments), session, &mut sink);
@@ -99,19 +65,6 @@ fn on_records(
         (true, _) => ExitCode::from(interrupt::EXIT_CODE),
         (false, 0) => ExitCode::SUCCESS,
         (false, _) => ExitCode::FAILURE,
-    })
-}
-
-/// Reads the weights, and the vocabulary meanwhile.
-fn prepare(session: &mut Session, config: &Config) -> Result<(Vec<Answer>, Tokenizer), Failure> {
-    let folder = session.folder().to_owned();
-    thread::scope(|scope| {
-        let tokenizer = scope.spawn(|| Tokenizer::load(&folder, config));
-        let answers = session.prepare()?;
-        let tokenizer = tokenizer.join();
-        let tokenizer =
-            tokenizer.unwrap_or_else(|_| Err(Failure::outside("the tokenizer could not be read")));
-        Ok((answers, tokenizer?))
     })
 }
 
@@ -198,24 +151,12 @@ impl Lines<'_> {
     }
 }
 
+/// The texts of the command line, or the records of the file.
 fn records(input: &args::Input) -> Result<Records, Failure> {
-    let Some(file) = &input.file else {
-        return Records::texts(input.text.clone(), input.text_pair.clone(), input.choice.clone());
-    };
-    if file != "-" && !Path::new(file).exists() {
-        return Err(Failure::input(format!("there is no file `{file}`")));
+    match &input.file {
+        Some(file) => records::open(file, input.format, input.columns.as_deref()),
+        None => Records::texts(input.text.clone(), input.text_pair.clone(), input.choice.clone()),
     }
-    let columns = match &input.columns {
-        Some(columns) => columns.parse()?,
-        None => Columns::default(),
-    };
-    let format = input.format.map(|format| match format {
-        args::Format::Jsonl => Format::Jsonl,
-        args::Format::Csv => Format::Csv,
-        args::Format::Tsv => Format::Tsv,
-        args::Format::Txt => Format::Txt,
-    });
-    Records::open(Path::new(file), format, columns)
 }
 
 fn options(arguments: &args::Run) -> Options {
@@ -244,38 +185,4 @@ fn request(reading: &args::Reading) -> Vec<&'static str> {
         (reading.cache, "present"),
     ];
     asked.into_iter().filter(|(asked, _)| *asked).map(|(_, name)| name).collect()
-}
-
-/// `cpu`, `cuda` or `cuda:1`.
-fn device(name: &str) -> Result<Device, Failure> {
-    let number = match name {
-        "cpu" => return Ok(Device::Cpu),
-        "cuda" => Some(0),
-        _ => name.strip_prefix("cuda:").and_then(|number| number.parse().ok()),
-    };
-    let Some(number) = number else {
-        return Err(Failure::usage(format!("there is no device `{name}`"))
-            .help("the devices are cpu, cuda and cuda:N"));
-    };
-    if !cfg!(feature = "cuda") {
-        return Err(Failure::usage(format!("this qdqc was built without support for `{name}`"))
-            .help("build it with `cargo build --release --features cuda`"));
-    }
-    Device::new_cuda(number).map_err(|error| Failure::outside(format!("`{name}` cannot be used: {error}")))
-}
-
-fn dtype(given: Option<args::FloatType>) -> DType {
-    match given {
-        None | Some(args::FloatType::F32) => DType::F32,
-        Some(args::FloatType::F16) => DType::F16,
-        Some(args::FloatType::Bf16) => DType::BF16,
-    }
-}
-
-fn use_threads(threads: Option<usize>) -> Result<(), Failure> {
-    let Some(count) = threads else { return Ok(()) };
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(count)
-        .build_global()
-        .map_err(|error| Failure::outside(format!("{count} threads cannot be started: {error}")))
 }
