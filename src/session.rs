@@ -6,7 +6,7 @@
 
 use crate::{
     answer::Answer,
-    backends::candle::{Executor, lay_out},
+    backends::candle::{Executor, Variants, lay_out},
     checkpoint::{Checkpoint, Note, Wanted},
     compile::{Checked, Given, GivenTensor, Options, Program, compile},
     config::Config,
@@ -42,12 +42,17 @@ pub struct Session {
     executors: Vec<Executor>,
     /// Which of them serves a way of calling.
     calls: HashMap<Signature, usize>,
+    /// Graphs whose quantizers can be switched, and the calls that they are for.
+    variants: Vec<(Shapes, Variants)>,
     notes: Vec<Note>,
 }
 
-/// One way of calling a model: for what, outputs wanted, and of each input its
-/// element type and its sizes, renumbered so that only their being equal matters.
-type Signature = (Purpose, BTreeSet<String>, Vec<(String, DType, Vec<usize>)>);
+/// Of each input its element type and its sizes, renumbered so that only their
+/// being equal matters.
+type Shapes = Vec<(String, DType, Vec<usize>)>;
+
+/// One way of calling a model: for what, outputs wanted, and the shapes of inputs.
+type Signature = (Purpose, BTreeSet<String>, Shapes);
 
 /// What a model is called for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +81,7 @@ impl Session {
             weights: HashMap::new(),
             executors: Vec::new(),
             calls: HashMap::new(),
+            variants: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -160,6 +166,40 @@ impl Session {
         executor.observe_constants(&mut |which, value| observer(&named(executor.graph(), which), value))
     }
 
+    /// Computes the outputs that are always made, once for each set of quantizers
+    /// that are on, by their names; what the sets have in common is computed once.
+    ///
+    /// # Errors
+    /// As [`call`](Session::call).
+    pub fn variants(
+        &mut self,
+        inputs: &BTreeMap<String, Tensor>,
+        sets: &[BTreeSet<String>],
+    ) -> Result<Vec<BTreeMap<String, Tensor>>, Failure> {
+        let signature = renumbered(inputs)?;
+        let known = self
+            .variants
+            .iter()
+            .position(|(known, variants)| *known == signature && variants.accepts(inputs));
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let graph = self.compile(exactly(inputs)?, BTreeSet::new(), true)?;
+                let graph = self.prepared(graph, Purpose::Run)?;
+                let variants = Variants::new(graph, self.weights.clone(), &self.engine.device)?;
+                self.variants.push((signature, variants));
+                self.variants.len() - 1
+            }
+        };
+        let Some((_, variants)) = self.variants.get(at) else { return Ok(Vec::new()) };
+        let positions = |set: &BTreeSet<String>| {
+            let quantizers = variants.graph().quantizers.iter().enumerate();
+            quantizers.filter(|(_, quantizer)| set.contains(&quantizer.name)).map(|(at, _)| at).collect()
+        };
+        let sets: Vec<_> = sets.iter().map(positions).collect();
+        variants.run(inputs, &sets)
+    }
+
     /// The executor of a call; an earlier one where sizes alone differ.
     fn executor(
         &mut self,
@@ -189,13 +229,8 @@ impl Session {
         inputs: &BTreeMap<String, Tensor>,
         request: &BTreeSet<String>,
     ) -> Result<usize, Failure> {
-        let mut given = BTreeMap::new();
-        for (name, tensor) in inputs {
-            let tensor = GivenTensor { dtype: element(name, tensor)?, shape: tensor.dims().to_vec() };
-            given.insert(name.clone(), tensor);
-        }
         let quantize = self.engine.quantize || purpose == Purpose::Observe;
-        let graph = self.compile(Given::Exactly(given), request.clone(), quantize)?;
+        let graph = self.compile(exactly(inputs)?, request.clone(), quantize)?;
         let graph = self.prepared(graph, purpose)?;
         if let Some(at) = self.executors.iter().position(|known| *known.graph() == *graph) {
             return Ok(at);
@@ -301,6 +336,16 @@ fn range_path(quantizer: &Quantizer) -> String {
     format!("{}._amax", quantizer.name)
 }
 
+/// The call with these inputs.
+fn exactly(inputs: &BTreeMap<String, Tensor>) -> Result<Given, Failure> {
+    let mut given = BTreeMap::new();
+    for (name, tensor) in inputs {
+        let tensor = GivenTensor { dtype: element(name, tensor)?, shape: tensor.dims().to_vec() };
+        given.insert(name.clone(), tensor);
+    }
+    Ok(Given::Exactly(given))
+}
+
 /// The element type of a given tensor, as specs name it.
 fn element(name: &str, tensor: &Tensor) -> Result<DType, Failure> {
     spec_dtype(tensor.dtype()).ok_or_else(|| {
@@ -311,7 +356,7 @@ fn element(name: &str, tensor: &Tensor) -> Result<DType, Failure> {
 
 /// Names, element types, and sizes by the order in which they first come; 1
 /// stays 1, because a type may say it.
-fn renumbered(inputs: &BTreeMap<String, Tensor>) -> Result<Vec<(String, DType, Vec<usize>)>, Failure> {
+fn renumbered(inputs: &BTreeMap<String, Tensor>) -> Result<Shapes, Failure> {
     let mut seen = vec![0, 1];
     let mut list = Vec::new();
     for (name, tensor) in inputs {
@@ -372,10 +417,11 @@ mod tests {
         return (y: classifier(x + x))\n\
         }\n\
         quantize q {\n\
-        quantizer a = int8()\n\
+        quantizer i = int8()\n\
+        attach i to input of Linear\n\
         quantizer w = int8(axis: 0)\n\
-        attach a to input of Linear\n\
         attach w to weight of Linear\n\
+        quantizer a = int8()\n\
         attach a to lhs of add\n\
         }\n";
 
@@ -403,6 +449,50 @@ mod tests {
             (seen[2].0.as_str(), seen[2].1.as_slice()),
             ("classifier._weight_quantizer", &[3, 32][..])
         );
+    }
+
+    #[test]
+    fn variants_are_what_each_would_be_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let ranges = folder.path().join("ranges.safetensors");
+        let amax = |values: &[f32], shape: &[usize]| Tensor::from_vec(values.to_vec(), shape, &Device::Cpu);
+        let entries = HashMap::from([
+            ("add_lhs_quantizer._amax", amax(&[3.0], &[]).unwrap()),
+            ("classifier._input_quantizer._amax", amax(&[1.5], &[]).unwrap()),
+            ("classifier._weight_quantizer._amax", amax(&[0.02, 0.01, 0.03], &[3, 1]).unwrap()),
+        ]);
+        candle_core::safetensors::save(&entries, &ranges).unwrap();
+        let with = |spec: &str| {
+            let mut session = session(spec);
+            session.engine.quantize = true;
+            session.checkpoint.overlay(&ranges).unwrap();
+            session
+        };
+        let x = Tensor::arange(-16.0f32, 16.0, &Device::Cpu).unwrap().reshape((1, 32)).unwrap();
+        let inputs = BTreeMap::from([("x".to_owned(), (x / 9.0).unwrap())]);
+        let lines: Vec<&str> = QUANTIZED.lines().filter(|line| line.starts_with("quantizer")).collect();
+        let rules: Vec<&str> = QUANTIZED.lines().filter(|line| line.starts_with("attach")).collect();
+        let names = ["classifier._input_quantizer", "classifier._weight_quantizer", "add_lhs_quantizer"];
+        let mut sets = Vec::new();
+        let mut alone = Vec::new();
+        for on in 0..1_usize << lines.len() {
+            let mut spec = QUANTIZED.to_owned();
+            let mut set = BTreeSet::new();
+            for (bit, line) in lines.iter().enumerate() {
+                match on >> bit & 1 {
+                    1 => {
+                        set.insert(names[bit].to_owned());
+                    }
+                    _ => spec = spec.replace(line, "").replace(rules[bit], ""),
+                }
+            }
+            alone.push(with(&spec).call(&inputs, &BTreeSet::new()).unwrap()["y"].to_vec2::<f32>().unwrap());
+            sets.push(set);
+        }
+        let together = with(QUANTIZED).variants(&inputs, &sets).unwrap();
+        let together: Vec<_> = together.iter().map(|made| made["y"].to_vec2::<f32>().unwrap()).collect();
+        assert_eq!(together, alone);
+        assert!(alone.iter().enumerate().all(|(at, one)| alone[..at].iter().all(|other| other != one)));
     }
 
     #[test]

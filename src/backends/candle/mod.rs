@@ -6,6 +6,9 @@ mod observe;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod variants;
+
+pub use variants::{On, Variants};
 
 use crate::{
     codes,
@@ -65,6 +68,18 @@ impl Executor {
 
     fn watching(
         graph: Checked,
+        weights: HashMap<String, Tensor>,
+        device: &Device,
+        watched: &[NodeId],
+    ) -> Result<Executor, Failure> {
+        let mut executor = Executor::unfolded(graph, weights, device, watched)?;
+        executor.fold()?;
+        Ok(executor)
+    }
+
+    /// With the weights alone: nothing is computed yet.
+    fn unfolded(
+        graph: Checked,
         mut weights: HashMap<String, Tensor>,
         device: &Device,
         watched: &[NodeId],
@@ -83,10 +98,7 @@ impl Executor {
                 *slot = value;
             }
         }
-        drop(weights);
-        let mut executor = Executor { graph, plan, constants, device: device.clone() };
-        executor.fold()?;
-        Ok(executor)
+        Ok(Executor { graph, plan, constants, device: device.clone() })
     }
 
     /// The graph that it runs.
@@ -129,7 +141,8 @@ impl Executor {
     /// Runs one step, and frees what no later one needs.
     fn step(&self, step: &Step, values: &mut [Option<Tensor>], dims: &Bindings) -> Result<(), Failure> {
         let node = self.graph.node(step.node);
-        let value = self.evaluate(node, step, values, dims).map_err(|error| fault(node, &error))?;
+        let value = |id: &NodeId| values.get(id.index()).cloned().flatten();
+        let value = self.evaluate(step, value, dims).map_err(|error| fault(node, &error))?;
         for id in &step.last_used {
             if let Some(slot) = values.get_mut(id.index()) {
                 *slot = None;
@@ -141,17 +154,18 @@ impl Executor {
         Ok(())
     }
 
+    /// The value of a step from those of its operands.
     fn evaluate(
         &self,
-        node: &Node,
         step: &Step,
-        values: &[Option<Tensor>],
+        value: impl Fn(&NodeId) -> Option<Tensor>,
         dims: &Bindings,
     ) -> candle_core::Result<Tensor> {
+        let node = self.graph.node(step.node);
         let operands = step
             .operands
             .iter()
-            .map(|id| values.get(id.index()).cloned().flatten().ok_or_else(|| missing(self.graph.node(*id))))
+            .map(|id| value(id).ok_or_else(|| missing(self.graph.node(*id))))
             .collect::<candle_core::Result<Vec<_>>>()?;
         match &node.kind {
             NodeKind::Op(op) => work(step.work, op, &operands, dims)?.to_device(&self.device),
@@ -192,9 +206,16 @@ impl Executor {
     }
 
     fn outputs(&self, values: &[Option<Tensor>]) -> Result<BTreeMap<String, Tensor>, Failure> {
+        self.outputs_of(|id| values.get(id.index()).cloned().flatten())
+    }
+
+    fn outputs_of(
+        &self,
+        value: impl Fn(&NodeId) -> Option<Tensor>,
+    ) -> Result<BTreeMap<String, Tensor>, Failure> {
         let value = |id: NodeId| {
             let id = self.plan.source(id);
-            let value = values.get(id.index()).cloned().flatten();
+            let value = value(&id);
             let node = self.graph.node(id);
             value
                 .ok_or_else(|| missing(node))
@@ -225,8 +246,13 @@ fn work(work: Work, op: &Op, operands: &[Tensor], dims: &Bindings) -> candle_cor
 
 /// A matrix that was turned, and that nothing needs the other way.
 fn is_turned_weight(node: &Node, step: &Step, value: &Tensor) -> bool {
+    is_turned(node, value) && step.last_used == step.operands
+}
+
+/// A matrix whose columns lie one after the other.
+fn is_turned(node: &Node, value: &Tensor) -> bool {
     let turned = matches!(node.kind, NodeKind::Op(Op::Transpose(_)));
-    turned && value.rank() == 2 && step.last_used == step.operands && !value.is_contiguous()
+    turned && value.rank() == 2 && !value.is_contiguous()
 }
 
 /// The same matrix with its rows one after the other, as products read it fastest.
