@@ -36,6 +36,7 @@
 //! | [`failure`] | why a command stopped, and its exit code |
 //! | [`files`] | files that are written whole or not at all |
 //! | [`specs`] | the specs that the binary carries |
+//! | [`calibration`] | what quantizers saw of data, and the ranges that follow from it |
 //! | [`ops`] | the operators, one file each: documentation, attributes, type rule, meaning |
 //! | [`graph`] | the typed graph, its checks, and its dumps |
 //! | [`ranges`] | what a spec demands of ranges: ties and limits |
@@ -61,6 +62,7 @@
 
 pub mod answer;
 pub mod backends;
+pub mod calibration;
 pub mod checkpoint;
 pub mod cli;
 pub mod codes;

@@ -20,7 +20,7 @@ const ROWS: &[&[&str]] = &[
     &["answer", "config", "names", "quant", "span", "stack", "types"],
     &["diagnostic", "source"],
     &["codes", "failure", "specs"],
-    &["files", "ops"],
+    &["calibration", "files", "ops"],
     &["graph"],
     &["ranges", "syntax"],
     &["resolve"],
