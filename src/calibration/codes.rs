@@ -1,9 +1,11 @@
-//! The codes of a quantizer, as numbers.
+//! The codes of a quantizer, as numbers, and what is lost by rounding to them.
+
+use crate::quant::Storage;
 
 /// The largest E4M3 number.
 pub(super) const E4M3_MAX: f32 = 448.0;
 
-/// Where a range is at most this, everything becomes 0: `2^-24`.
+/// Where a range is at most this, whole codes are all 0: `2^-24`.
 pub(super) const TINY: f32 = 1.0 / 16_777_216.0;
 
 /// The nearest E4M3 number; half steps go to the even one, magnitudes above 448 to 448.
@@ -13,4 +15,52 @@ pub(super) fn e4m3(x: f32) -> f32 {
     let exponent = ((x.to_bits() >> 23) & 0xff) as i32 - 127;
     let step = f32::from_bits(((exponent.max(-6) - 3 + 127) as u32) << 23);
     if x.is_nan() { x } else { (x / step).round_ties_even() * step }
+}
+
+/// The largest whole code.
+pub(super) fn largest_code(bits: u8, signed: bool) -> u32 {
+    // At most 16 bits are allowed; more than 31 would not fit.
+    (1 << (bits.clamp(1, 31) - u8::from(signed)).min(30)) - 1
+}
+
+/// `x` rounded to a code and turned back, as `fake_quantize` does in its mode `onnx`:
+/// `clamp(round_half_even(x / scale)) * scale`, `scale = amax / M`.
+pub(super) fn rounded(x: f32, amax: f32, storage: &Storage) -> f32 {
+    match *storage {
+        Storage::Integer { .. } if amax <= TINY => 0.0,
+        Storage::Integer { bits, signed, narrow } => {
+            let largest = largest_code(bits, signed) as f32;
+            let least = match (signed, narrow) {
+                (false, _) => 0.0,
+                (true, true) => -largest,
+                (true, false) => -largest - 1.0,
+            };
+            let scale = amax / largest;
+            (x / scale).round_ties_even().clamp(least, largest) * scale
+        }
+        Storage::E4M3 if x.abs() < TINY || amax <= 0.0 => 0.0,
+        Storage::E4M3 => {
+            let scale = amax / E4M3_MAX;
+            e4m3(x / scale) * scale
+        }
+    }
+}
+
+/// The codes from zero up, as shares of the largest, in ascending order.
+pub(super) fn shares(storage: &Storage) -> Vec<f64> {
+    match *storage {
+        Storage::Integer { bits, signed, .. } => {
+            let largest = largest_code(bits, signed);
+            (0..=largest).map(|code| f64::from(code) / f64::from(largest)).collect()
+        }
+        Storage::E4M3 => {
+            // Of the bits of an E4M3 number, those below that of NaN: exponents of four
+            // bits, the least without the leading one, and mantissas of three.
+            let number = |bits: i32| match bits / 8 {
+                0 => f64::from(bits) / 512.0,
+                exponent => f64::from(8 + bits % 8) * f64::from(exponent - 10).exp2(),
+            };
+            (0..0x7f).map(|bits| number(bits) / f64::from(E4M3_MAX)).collect()
+        }
+    }
 }
