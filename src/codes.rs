@@ -234,6 +234,13 @@ codes! {
      none for this one. Calibrate (`qdqc calibrate`), lay ranges over the checkpoint from a file \
      (`--amax FILE.safetensors`), or run without quantizers (`--float`).";
 
+    NO_RANGE_FOUND = "E0406", "a quantizer for which data gives no range",
+    "Calibration gives a quantizer its range from the values that it would see in a float run. There is none \
+     where no value came (no record takes that way through the model), where values are NaN or infinite (the \
+     weights are damaged, or the model overflows in the chosen `--dtype`), where all are zero, and where an \
+     unsigned quantizer would see negative numbers. Attach no quantizer there, make it signed, give it a fixed \
+     range (`amax: 1.0`), or calibrate with other data.";
+
     // Engines
 
     CALL = "E0501", "a tensor that does not fit its input",

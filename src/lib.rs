@@ -48,6 +48,7 @@
 //! | [`backends`] | a checked graph run |
 //! | [`tasks`] | text records to tensors, outputs to answers |
 //! | [`session`] | a spec and a checkpoint, called in any way the spec allows |
+//! | [`calibrator`] | ranges from data: a float run observed, and each quantizer's range chosen |
 //! | [`report`] | diagnostics drawn for people and programs |
 //! | [`cli`] | the command line, one file a command |
 //!
@@ -63,6 +64,7 @@
 pub mod answer;
 pub mod backends;
 pub mod calibration;
+pub mod calibrator;
 pub mod checkpoint;
 pub mod cli;
 pub mod codes;

@@ -69,6 +69,18 @@ pub enum Calibration {
     MeanSquaredError,
 }
 
+impl fmt::Display for Calibration {
+    /// As specs write it: `percentile(99.99)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Calibration::Max => f.write_str("max"),
+            Calibration::Percentile(share) => write!(f, "percentile({share:?})"),
+            Calibration::Entropy => f.write_str("entropy"),
+            Calibration::MeanSquaredError => f.write_str("mse"),
+        }
+    }
+}
+
 impl fmt::Display for Scheme {
     /// As specs write it: `int8(axis: 0, calibrate: percentile(99.99))`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,9 +100,7 @@ impl fmt::Display for Scheme {
         }
         let calibrate = |method: &Calibration| match method {
             Calibration::Max => None,
-            Calibration::Percentile(share) => Some(format!("calibrate: percentile({share:?})")),
-            Calibration::Entropy => Some("calibrate: entropy".into()),
-            Calibration::MeanSquaredError => Some("calibrate: mse".into()),
+            other => Some(format!("calibrate: {other}")),
         };
         match &self.range {
             RangeSource::Calibrated(method) => options.extend(calibrate(method)),

@@ -101,6 +101,20 @@ impl Session {
         self.checkpoint.folder()
     }
 
+    /// The checkpoint.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Those of the inputs that the model has.
+    pub fn own_inputs(&self, inputs: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+        let (known, _) = self.program.interface();
+        let own =
+            |name: &str| known.iter().any(|input| name == input || name.starts_with(&format!("{input}.")));
+        let own = inputs.iter().filter(|(name, _)| own(name));
+        own.map(|(name, tensor)| (name.clone(), tensor.clone())).collect()
+    }
+
     /// What there is to know of the checkpoint that is no fault, each once.
     pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
@@ -303,13 +317,10 @@ impl crate::tasks::Runner for Session {
         inputs: &BTreeMap<String, Tensor>,
         request: &[&str],
     ) -> Result<BTreeMap<String, Tensor>, Failure> {
-        let (known, outputs) = self.program.interface();
-        let own =
-            |name: &str| known.iter().any(|input| name == input || name.starts_with(&format!("{input}.")));
-        let inputs =
-            inputs.iter().filter(|(name, _)| own(name)).map(|(name, tensor)| (name.clone(), tensor.clone()));
+        let (_, outputs) = self.program.interface();
+        let inputs = self.own_inputs(inputs);
         let request = request.iter().filter(|name| outputs.contains(**name)).map(|name| (*name).to_owned());
-        self.call(&inputs.collect(), &request.collect())
+        self.call(&inputs, &request.collect())
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod config_file;
 mod decode;
+mod fingerprint;
 mod hub;
 mod load;
 mod location;

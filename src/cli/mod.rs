@@ -4,6 +4,8 @@
 //! gives its exit code, or a [`Stop`] that says why it did not get there.
 
 pub mod args;
+mod calibrate;
+mod calibrated;
 mod check;
 mod explain;
 mod fmt;
@@ -79,5 +81,6 @@ fn dispatch(command: &Command, screen: Screen) -> Result<ExitCode, Stop> {
         Command::Show(arguments) => show::show(arguments, screen),
         Command::Explain(arguments) => explain::explain(arguments),
         Command::Run(arguments) => run::run(arguments, screen),
+        Command::Calibrate(arguments) => calibrate::calibrate(arguments, screen),
     }
 }

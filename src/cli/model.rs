@@ -35,10 +35,10 @@ pub struct Named<'a> {
 /// # Errors
 /// The spec has errors, there is no such checkpoint, or the engine is not there.
 pub fn open(named: Named<'_>, engine: &args::Engine, screen: Screen) -> Result<Session, Stop> {
-    use_threads(engine.threads)?;
+    use_threads(engine.machine.threads)?;
     let computed = Engine {
-        device: device(engine.device.as_deref().unwrap_or("cpu"))?,
-        dtype: dtype(engine.dtype),
+        device: device(engine.machine.device.as_deref().unwrap_or("cpu"))?,
+        dtype: dtype(engine.machine.dtype),
         quantize: !engine.float,
     };
     let spec = spec::read(named.spec)?;

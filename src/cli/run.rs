@@ -163,7 +163,7 @@ fn options(arguments: &args::Run) -> Options {
     let reading = &arguments.reading;
     let default = Options::default();
     Options {
-        batch: arguments.engine.batch.unwrap_or(default.batch),
+        batch: arguments.engine.machine.batch.unwrap_or(default.batch),
         top_k: reading.top_k.or(default.top_k),
         doc_stride: reading.doc_stride.unwrap_or(default.doc_stride),
         max_answer_length: reading.max_answer_length.unwrap_or(default.max_answer_length),

@@ -132,7 +132,7 @@ fn calibration(method: &Calibration) -> String {
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
-fn align<const N: usize>(lines: &[[String; N]]) -> String {
+pub fn align<const N: usize>(lines: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for line in lines {
         for (width, cell) in widths.iter_mut().zip(line) {

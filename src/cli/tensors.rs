@@ -45,7 +45,7 @@ fn wanted(session: &Session, inputs: &BTreeMap<String, Tensor>, request: &[&str]
 }
 
 /// The tensors of a safetensors file, on the CPU; truth values as bytes.
-fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, Failure> {
+pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, Failure> {
     let name = path.display();
     let bytes = fs::read(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::input(format!("there is no file `{name}`")),

@@ -15,6 +15,8 @@ pub struct EvenBatch {
     pub inputs: BTreeMap<String, Tensor>,
     /// Sequences in it; for choices, groups of them.
     pub samples: u64,
+    /// Records whose first sequence is in it.
+    pub records: u64,
 }
 
 /// Batches of records in which no sequence is padded, apart from the choices of
@@ -78,10 +80,10 @@ impl<'a, R: Iterator<Item = Result<Record, Problem>>> EvenBatches<'a, R> {
     fn samples(&self, example: Example) -> Vec<Sample> {
         let line = example.record.line;
         if self.task.layout == Layout::Choices {
-            return vec![Sample { line, sequences: example.sequences }];
+            return vec![Sample { line, is_first: true, sequences: example.sequences }];
         }
-        let one = |sequence| Sample { line, sequences: vec![sequence] };
-        example.sequences.into_iter().map(one).collect()
+        let sequences = example.sequences.into_iter().enumerate();
+        sequences.map(|(at, one)| Sample { line, is_first: at == 0, sequences: vec![one] }).collect()
     }
 
     fn batch(&self, samples: &[Sample]) -> Result<EvenBatch, Failure> {
@@ -89,7 +91,8 @@ impl<'a, R: Iterator<Item = Result<Record, Problem>>> EvenBatches<'a, R> {
         let choices = samples.first().filter(|_| self.task.layout == Layout::Choices);
         let choices = choices.map(|sample| sample.sequences.len());
         let inputs = batch::inputs(&sequences, choices, self.task.tokenizer.special().pad)?;
-        Ok(EvenBatch { inputs, samples: samples.len() as u64 })
+        let records = samples.iter().filter(|sample| sample.is_first).count() as u64;
+        Ok(EvenBatch { inputs, samples: samples.len() as u64, records })
     }
 }
 
@@ -112,6 +115,8 @@ impl<R: Iterator<Item = Result<Record, Problem>>> Iterator for EvenBatches<'_, R
 struct Sample {
     /// The record's.
     line: u64,
+    /// It is the record's first.
+    is_first: bool,
     sequences: Vec<Encoding>,
 }
 

@@ -1,0 +1,307 @@
+//! `qdqc calibrate`: ranges from data, and a checkpoint that holds them.
+
+use super::{
+    Stop,
+    args::{self, Shard},
+    calibrated::{self, Folder, STATISTICS},
+    interrupt,
+    model::{self, Named},
+    output::{Existing, write_file},
+    progress::Progress,
+    records,
+    screen::Screen,
+    tensors,
+};
+use crate::{
+    calibration::Saved,
+    calibrator::{self, Calibrator, Choice, Counting, Origin},
+    failure::Failure,
+    session::Session,
+    tasks::{EvenBatch, EvenBatches, Options, Tokenizer},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Observes the data, or takes statistics of earlier observation, and writes what
+/// follows.
+pub fn calibrate(arguments: &args::Calibrate, screen: Screen) -> Result<ExitCode, Stop> {
+    interrupt::install();
+    let named = Named { spec: &arguments.spec, checkpoint: &arguments.checkpoint, set: &arguments.set };
+    let engine = args::Engine { float: true, amax: None, machine: arguments.machine.clone() };
+    let mut session = model::open(named, &engine, screen)?;
+    let sources = session.program().sources.clone();
+    let within = Stop::within(&sources);
+    if session.graph().map_err(&within)?.quantizers.is_empty() {
+        return Err(Failure::input(format!(
+            "`{}` attaches no quantizer, so there is nothing to calibrate",
+            arguments.spec
+        ))
+        .help("add a recipe: `use \"recipes/qdqbert.qdq\"`")
+        .into());
+    }
+    let work = Work::new(arguments)?;
+    let counted = match arguments.merge.as_slice() {
+        [] => observe(arguments, &work, &mut session, screen).map_err(&within)?,
+        files => Some(merged(files, &session)?),
+    };
+    model::show_notes(&mut session, screen);
+    let Some((calibrator, origin)) = counted else {
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    };
+    let Some(folder) = &work.folder else {
+        screen.note(&format!(
+            "{} sequences observed; statistics are in {}",
+            origin.samples,
+            work.statistics.display()
+        ));
+        return Ok(ExitCode::SUCCESS);
+    };
+    let choice = Choice { method: arguments.method.clone(), skip_zeros: arguments.skip_zeros };
+    let outcome = calibrator::Outcome::of(&mut session, &calibrator, &choice).map_err(|failure| {
+        screen.note(&format!(
+            "what was observed is in {}: after mending the spec, go on with `--merge` and that file",
+            work.statistics.display()
+        ));
+        within(failure)
+    })?;
+    if !arguments.merge.is_empty() {
+        write(&work.statistics, &calibrator.save(&origin))?;
+    }
+    let graph = session.graph().map_err(&within)?;
+    calibrated::write(folder, &session, &graph, &outcome, origin.samples)?;
+    calibrated::summarize(folder, &outcome, origin.samples, arguments.json, screen)
+}
+
+/// Where things are written.
+struct Work {
+    /// `None` for a shard, which is statistics alone.
+    folder: Option<Folder>,
+    statistics: PathBuf,
+    shard: Shard,
+}
+
+impl Work {
+    /// Makes the folder.
+    fn new(arguments: &args::Calibrate) -> Result<Work, Failure> {
+        let output = &arguments.output;
+        if let Some(shard) = arguments.shard {
+            let earlier = output.exists() && !arguments.force && !arguments.resume;
+            if earlier {
+                return Err(already_there(output));
+            }
+            return Ok(Work { folder: None, statistics: output.clone(), shard });
+        }
+        let folder = Folder::make(output, Path::new(&arguments.checkpoint))?;
+        let statistics = output.join(STATISTICS);
+        let earlier = statistics.exists() || output.join("model.safetensors").exists();
+        if earlier && !arguments.force && !arguments.resume {
+            return Err(already_there(output));
+        }
+        Ok(Work { folder: Some(folder), statistics, shard: Shard { part: 1, of: 1 } })
+    }
+}
+
+fn already_there(output: &Path) -> Failure {
+    Failure::usage(format!("`{}` holds a calibration already", output.display()))
+        .help("go on with it by `--resume`, or write over it by `--force`")
+}
+
+/// Counts every batch of this shard that was not counted before. `None`: interrupted.
+fn observe(
+    arguments: &args::Calibrate,
+    work: &Work,
+    session: &mut Session,
+    screen: Screen,
+) -> Result<Option<(Calibrator, Origin)>, Failure> {
+    let counting = match arguments.parity {
+        true => Counting::Parity { skip_zeros: arguments.skip_zeros },
+        false => Counting::Canonical,
+    };
+    let start = origin(arguments, work, session)?;
+    let (mut calibrator, mut origin) = match earlier(arguments, work, &start)? {
+        Some((saved, origin)) => (Calibrator::restore(saved, counting), origin),
+        None => (Calibrator::new(counting), start),
+    };
+    if origin.complete {
+        return Ok(Some((calibrator, origin)));
+    }
+    let config = session.config().clone();
+    let options = options(arguments);
+    let (answers, tokenizer);
+    let mut total = None;
+    let batches: Box<dyn Iterator<Item = Result<EvenBatch, Failure>> + '_> = match &arguments.file {
+        Some(file) => {
+            let open = || records::open(file, arguments.format, arguments.columns.as_deref());
+            (answers, tokenizer) = model::prepare(session, &config)?;
+            let tokenizer: &Tokenizer = &tokenizer;
+            let most = arguments.max_samples.map(|most| most as u64);
+            if file != "-" {
+                let all = open()?.count() as u64;
+                total = Some(most.map_or(all, |most| all.min(most)).div_ceil(work.shard.of));
+            }
+            let batches = EvenBatches::new(open()?, most, tokenizer, &config, &answers, &options)?;
+            Box::new(batches.map(|batch| batch.map_err(|problem| problem.into_failure())))
+        }
+        None => {
+            session.prepare()?;
+            total = Some(arguments.tensors.len() as u64);
+            Box::new(arguments.tensors.iter().map(|file| tensor_batch(file)))
+        }
+    };
+    let mut progress = Progress::new("records", total, screen);
+    let mut own = 0;
+    let mut done = false;
+    for (index, batch) in (0_u64..).zip(batches) {
+        let batch = batch?;
+        if index % work.shard.of != work.shard.part - 1 {
+            continue;
+        }
+        own += 1;
+        if own > origin.batches {
+            if interrupt::requested() {
+                done = true;
+                break;
+            }
+            let inputs = match &arguments.file {
+                Some(_) => session.own_inputs(&batch.inputs),
+                None => batch.inputs,
+            };
+            calibrator.add(session, &inputs)?;
+            origin.batches += 1;
+            origin.samples += batch.samples;
+            write(&work.statistics, &calibrator.save(&origin))?;
+        }
+        progress.advance(batch.records);
+    }
+    progress.finish();
+    if done {
+        screen.note(&format!(
+            "interrupted after {} batches, which are in {}: go on with the same command and `--resume`",
+            origin.batches,
+            work.statistics.display()
+        ));
+        return Ok(None);
+    }
+    if origin.samples == 0 && work.shard.of == 1 {
+        return Err(Failure::input("there is no record to calibrate with")
+            .help("give a file of the texts that the model is used on; some hundred are enough"));
+    }
+    origin.complete = true;
+    write(&work.statistics, &calibrator.save(&origin))?;
+    Ok(Some((calibrator, origin)))
+}
+
+/// What an interrupted run left, if this is to go on with it.
+fn earlier(
+    arguments: &args::Calibrate,
+    work: &Work,
+    start: &Origin,
+) -> Result<Option<(Saved, Origin)>, Failure> {
+    if !arguments.resume || !work.statistics.exists() {
+        return Ok(None);
+    }
+    let name = work.statistics.display().to_string();
+    let saved = read(&work.statistics)?;
+    let origin = Origin::of(&saved, &name)?;
+    let other = match origin.difference(start) {
+        Some((what, there, here)) => Some(format!("another {what}: {there} there, {here} here")),
+        None if (origin.shards, &origin.shard) != (start.shards, &start.shard) => {
+            Some("another shard".to_owned())
+        }
+        None => None,
+    };
+    match other {
+        Some(other) => Err(Failure::input(format!("{name} was collected from {other}"))
+            .help("give the same command as before, or start anew with `--force`")),
+        None => Ok(Some((saved, origin))),
+    }
+}
+
+/// Several files of statistics as one.
+fn merged(files: &[PathBuf], session: &Session) -> Result<(Calibrator, Origin), Failure> {
+    let mut parts = Vec::new();
+    for file in files {
+        parts.push((file.display().to_string(), read(file)?));
+    }
+    let names: Vec<String> = parts.iter().map(|(name, _)| name.clone()).collect();
+    let saved = calibrator::merge(parts)?;
+    let origin = Origin::of(&saved, &names.join(", "))?;
+    let weights = fingerprint(session)?;
+    if origin.same.get("weights").is_some_and(|known| *known != weights) {
+        return Err(Failure::input(format!("{} was collected from other weights", names.join(", ")))
+            .help("give the checkpoint that was observed"));
+    }
+    Ok((Calibrator::restore(saved, Counting::Canonical), origin))
+}
+
+/// What this run observes.
+fn origin(arguments: &args::Calibrate, work: &Work, session: &Session) -> Result<Origin, Failure> {
+    let mut data = crc32fast::Hasher::new();
+    let files = arguments.file.iter().map(Path::new).chain(arguments.tensors.iter().map(PathBuf::as_path));
+    for file in files {
+        if file == Path::new("-") {
+            if arguments.resume || arguments.shard.is_some() {
+                return Err(Failure::usage("standard input cannot be read again")
+                    .help("write the records to a file, and give that"));
+            }
+            continue;
+        }
+        data.update(&fs::read(file).map_err(|error| unreadable(file, &error))?);
+    }
+    let most = arguments.max_samples.map_or("all".to_owned(), |most| most.to_string());
+    let columns = arguments.columns.clone().unwrap_or_default();
+    let same = [
+        ("weights", fingerprint(session)?),
+        ("model", session.program().model().map_or(String::new(), |model| model.name.value.clone())),
+        ("data", format!("{:08x}", data.finalize())),
+        ("columns", columns),
+        ("number of records", most),
+        ("batch size", options(arguments).batch.to_string()),
+        ("way of counting", if arguments.parity { "pytorch-quantization" } else { "qdqc" }.to_owned()),
+    ];
+    let same: BTreeMap<String, String> = same.map(|(name, value)| (name.to_owned(), value)).into();
+    let shard = BTreeSet::from([work.shard.part]);
+    Ok(Origin { same, shards: work.shard.of, shard, batches: 0, samples: 0, complete: false })
+}
+
+fn fingerprint(session: &Session) -> Result<String, Failure> {
+    Ok(format!("{:08x}", session.checkpoint().fingerprint()?))
+}
+
+fn options(arguments: &args::Calibrate) -> Options {
+    let default = Options::default();
+    Options { batch: arguments.machine.batch.unwrap_or(default.batch), ..default }
+}
+
+fn tensor_batch(file: &Path) -> Result<EvenBatch, Failure> {
+    let inputs = tensors::read(file)?;
+    let samples = inputs.values().find_map(|input| input.dims().first().copied()).unwrap_or(1);
+    Ok(EvenBatch { inputs, samples: samples as u64, records: 1 })
+}
+
+fn read(path: &Path) -> Result<Saved, Failure> {
+    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    Saved::from_bytes(&bytes).map_err(|problem| {
+        Failure::input(format!("{}: {problem}", path.display()))
+            .help("give a file of statistics that `qdqc calibrate` wrote")
+    })
+}
+
+fn write(path: &Path, saved: &Saved) -> Result<(), Failure> {
+    let bytes = saved.to_bytes().map_err(|problem| Failure::outside(problem.to_string()))?;
+    write_file(path, &bytes, Existing::Replace)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::input(format!("there is no file `{}`", path.display())),
+        std::io::ErrorKind::IsADirectory => {
+            Failure::input(format!("`{}` is a folder, not a file", path.display()))
+        }
+        _ => Failure::outside(format!("`{}` cannot be read: {error}", path.display())),
+    }
+}
