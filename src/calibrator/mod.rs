@@ -9,7 +9,7 @@ pub mod origin;
 pub mod outcome;
 
 pub use origin::{Origin, merge};
-pub use outcome::{Choice, Outcome, Row};
+pub use outcome::{Amax, Choice, Outcome, Row};
 
 use crate::{
     calibration::{Collector, ParityHistogram, ParitySettings, Saved, Statistics},

@@ -36,26 +36,20 @@ pub struct Outcome {
 }
 
 /// One quantizer and what was found of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Its state-dict path.
     pub name: String,
     /// How the range was chosen: `percentile(99.99)`, `fixed`.
     pub method: String,
     /// What the spec demands besides: `tie`, `limit`, if it changed the range.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_by: Option<String>,
     /// The magnitude of the largest code.
     pub amax: Amax,
     /// How many values were seen.
     pub values: u64,
-    /// The share of them beyond the range, from 0 to 1; `None` where only what
-    /// pytorch-quantization counts is known.
-    pub clipped: Option<f64>,
-    /// Power of the values over that of their rounding error, in decibels.
-    pub signal_to_noise: Option<f64>,
-    /// Between the values and what is left of them.
-    pub cosine: Option<f64>,
+    /// What rounding costs; `None` where only what pytorch-quantization counts is known.
+    pub quality: Option<Quality>,
 }
 
 /// A range for people.
@@ -155,7 +149,7 @@ fn method(quantizer: &Quantizer, is_weight: bool, choice: &Choice) -> Method {
 struct Found {
     ranges: Ranges,
     /// Quantizers without a range, by rule and reason.
-    faults: BTreeMap<(Span, String), Vec<String>>,
+    faults: BTreeMap<(Span, String), (Fault, Vec<String>)>,
 }
 
 impl Found {
@@ -181,7 +175,7 @@ impl Found {
             }
             Err(fault) => {
                 let key = (quantizer.rule, fault.to_string());
-                self.faults.entry(key).or_default().push(quantizer.name.clone());
+                self.faults.entry(key).or_insert((fault, Vec::new())).1.push(quantizer.name.clone());
             }
         }
     }
@@ -189,12 +183,12 @@ impl Found {
     /// One problem for each rule and reason.
     fn refuse(&self) -> Result<(), Failure> {
         let mut problems = Diagnostics::default();
-        for ((rule, reason), names) in &self.faults {
+        for ((rule, _), (fault, names)) in &self.faults {
             let name = names.first().map_or("", String::as_str);
             let mut problem =
-                Diagnostic::error(codes::NO_RANGE_FOUND, *rule, format!("`{name}` has no range: {reason}"))
+                Diagnostic::error(codes::NO_RANGE_FOUND, *rule, format!("`{name}` has no range: {fault}"))
                     .mark("attached here")
-                    .help(mend(reason));
+                    .help(mend(fault));
             if names.len() > 1 {
                 problem = problem.note(format!("so it is with {} quantizers of this rule", names.len()));
             }
@@ -205,15 +199,17 @@ impl Found {
 }
 
 /// What to do about a quantizer without a range.
-fn mend(reason: &str) -> &'static str {
-    if reason.contains("unsigned") {
-        "make it signed (`int8`), or attach it where nothing is negative"
-    } else if reason.contains("NaN") || reason.contains("infinite") {
-        "look for damaged weights, and for masks that hide every token of a text"
-    } else if reason.contains("pytorch-quantization") {
-        "calibrate without `--parity`"
-    } else {
-        "calibrate with data that reaches it, give it a fixed range (`amax: 1.0`), or attach none there"
+fn mend(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Negative { .. } => "make it signed (`int8`), or attach it where nothing is negative",
+        Fault::NotANumber { .. } | Fault::Infinite { .. } => {
+            "look for damaged weights, and for masks that hide every token of a text"
+        }
+        Fault::Undefined { .. } => "choose another method",
+        Fault::Parity(_) => "calibrate without `--parity`",
+        Fault::NothingSeen | Fault::OnlyZeros => {
+            "calibrate with data that reaches it, give it a fixed range (`amax: 1.0`), or attach none there"
+        }
     }
 }
 
@@ -259,9 +255,7 @@ fn row(
         changed_by: changed.then(|| reasons.join(" and ")),
         amax: Amax::of(amax),
         values,
-        clipped: quality.map(|quality| quality.clipped),
-        signal_to_noise: quality.map(|quality| quality.signal_to_noise),
-        cosine: quality.map(|quality| quality.cosine),
+        quality,
     }
 }
 

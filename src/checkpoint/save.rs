@@ -102,8 +102,12 @@ impl Checkpoint {
         let file = WholeFile::create(&path, Existing::Replace)?;
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         let target = file.temporary().unwrap_or(&path);
+        let failed = |error: io::Error| cannot_write(&path, &error);
+        let permissions = fs::metadata(target).map_err(failed)?.permissions();
         ::safetensors::serialize_to_file(tensors, Some(metadata), target)
-            .map_err(|error| cannot_write(&path, &io::Error::other(error)))?;
+            .map_err(|error| failed(io::Error::other(error)))?;
+        // The writer may have put a file of its own there.
+        fs::set_permissions(target, permissions).map_err(failed)?;
         file.finish()
     }
 

@@ -3,7 +3,7 @@
 use super::{
     Stop,
     args::{self, Shard},
-    calibrated::{self, Folder, STATISTICS},
+    calibrated::{self, Folder, STATISTICS, Table},
     interrupt,
     model::{self, Named},
     output::{Existing, write_file},
@@ -72,8 +72,9 @@ pub fn calibrate(arguments: &args::Calibrate, screen: Screen) -> Result<ExitCode
         write(&work.statistics, &calibrator.save(&origin))?;
     }
     let graph = session.graph().map_err(&within)?;
-    calibrated::write(folder, &session, &graph, &outcome, origin.samples)?;
-    calibrated::summarize(folder, &outcome, origin.samples, arguments.json, screen)
+    let table = Table::new(&session, &graph, &outcome, origin.samples);
+    calibrated::write(folder, &session, &table, &outcome)?;
+    calibrated::summarize(folder, &table, arguments.json, screen)
 }
 
 /// Where things are written.

@@ -7,11 +7,12 @@ use super::{
     sites,
 };
 use crate::{
-    calibrator::{Outcome, Row},
+    calibrator::{Amax, Outcome, Row},
     failure::Failure,
     graph::Graph,
     session::Session,
 };
+use ron::ser::PrettyConfig;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -40,15 +41,33 @@ pub struct Table {
     pub quantizers: Vec<Entry>,
 }
 
-/// One quantizer.
+/// One quantizer, a line of the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
+    /// Its state-dict path.
+    pub name: String,
     /// File, line and column of its rule.
     pub rule: String,
     /// What it does, in words.
     pub numbers: String,
-    /// What was found.
-    pub found: Row,
+    /// How the range was chosen: `percentile(99.99)`, `fixed`.
+    pub method: String,
+    /// What the spec demands besides, where it changed the range: `tie`, `limit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_by: Option<String>,
+    /// The magnitude of the largest code.
+    pub amax: Amax,
+    /// How many values were seen.
+    pub values: u64,
+    /// The share of them beyond the range, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clipped: Option<f64>,
+    /// Power of the values over that of their rounding error, in decibels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal_to_noise: Option<f64>,
+    /// Between the values and what is left of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosine: Option<f64>,
 }
 
 /// A folder to write a checkpoint into.
@@ -79,34 +98,65 @@ impl Folder {
     }
 }
 
-/// Writes the table, and the checkpoint's files with the ranges.
-pub fn write(
-    folder: &Folder,
-    session: &Session,
-    graph: &Graph,
-    outcome: &Outcome,
-    samples: u64,
-) -> Result<(), Failure> {
-    let sources = &session.program().sources;
-    let rows = sites::rows(graph, sources);
-    let mut placed: BTreeMap<&str, (String, String)> = BTreeMap::new();
-    for quantizer in rows.into_iter().filter_map(|row| row.quantizer) {
-        placed.insert(quantizer.name, (quantizer.rule, quantizer.does));
+impl Table {
+    /// What was found, with the places in the spec.
+    pub fn new(session: &Session, graph: &Graph, outcome: &Outcome, samples: u64) -> Table {
+        let mut placed = BTreeMap::new();
+        for row in sites::rows(graph, &session.program().sources) {
+            if let Some(quantizer) = row.quantizer {
+                placed.insert(quantizer.name, (quantizer.rule, quantizer.does));
+            }
+        }
+        let entry = |row: &Row| {
+            let (rule, numbers) = placed.get(row.name.as_str()).cloned().unwrap_or_default();
+            Entry {
+                name: row.name.clone(),
+                rule,
+                numbers,
+                method: row.method.clone(),
+                changed_by: row.changed_by.clone(),
+                amax: row.amax,
+                values: row.values,
+                clipped: row.quality.map(|quality| rounded(quality.clipped, 1e-8)),
+                signal_to_noise: row.quality.map(|quality| rounded(quality.signal_to_noise, 1e-2)),
+                cosine: row.quality.map(|quality| rounded(quality.cosine, 1e-7)),
+            }
+        };
+        Table {
+            qdqc: env!("CARGO_PKG_VERSION").to_owned(),
+            model: graph.name.clone(),
+            samples,
+            quantizers: outcome.rows.iter().map(entry).collect(),
+        }
     }
-    let entry = |row: &Row| {
-        let (rule, numbers) = placed.get(row.name.as_str()).cloned().unwrap_or_default();
-        Entry { rule, numbers, found: row.clone() }
-    };
-    let table = Table {
-        qdqc: env!("CARGO_PKG_VERSION").to_owned(),
-        model: graph.name.clone(),
-        samples,
-        quantizers: outcome.rows.iter().map(entry).collect(),
-    };
-    let layout = ron::ser::PrettyConfig::new().depth_limit(2).struct_names(false).compact_arrays(false);
-    let text = ron::ser::to_string_pretty(&table, layout)
-        .map_err(|error| Failure::outside(format!("the table of ranges cannot be written: {error}")))?;
-    write_file(&folder.0.join(TABLE), format!("{text}\n").as_bytes(), Existing::Replace)?;
+
+    /// The text of `calibration.ron`: a line for each quantizer.
+    ///
+    /// # Errors
+    /// It has what the notation cannot say.
+    pub fn text(&self) -> Result<String, Failure> {
+        let layout = PrettyConfig::new()
+            .depth_limit(2)
+            .struct_names(false)
+            .extensions(ron::extensions::Extensions::IMPLICIT_SOME);
+        ron::ser::to_string_pretty(self, layout)
+            .map(|text| text + "\n")
+            .map_err(|error| Failure::outside(format!("the table of ranges cannot be written: {error}")))
+    }
+}
+
+/// The nearest multiple of a step that is a power of ten.
+fn rounded(number: f64, step: f64) -> f64 {
+    let inverse = step.recip().round();
+    (number * inverse).round() / inverse
+}
+
+/// Writes the table, and the checkpoint's files with the ranges.
+///
+/// # Errors
+/// The disk refuses.
+pub fn write(folder: &Folder, session: &Session, table: &Table, outcome: &Outcome) -> Result<(), Failure> {
+    write_file(&folder.0.join(TABLE), table.text()?.as_bytes(), Existing::Replace)?;
     session.checkpoint().save(&folder.0, &outcome.ranges)
 }
 
@@ -114,33 +164,26 @@ pub fn write(
 const SHOWN: usize = 5;
 
 /// Says what was done, and which quantizers lose most.
-pub fn summarize(
-    folder: &Folder,
-    outcome: &Outcome,
-    samples: u64,
-    json: bool,
-    screen: Screen,
-) -> Result<ExitCode, Stop> {
-    let count = outcome.rows.len();
-    screen.note(&format!(
-        "{count} ranges from {samples} sequences; the checkpoint is in {}",
-        folder.0.display()
-    ));
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn summarize(folder: &Folder, table: &Table, json: bool, screen: Screen) -> Result<ExitCode, Stop> {
+    let (count, samples) = (table.quantizers.len(), table.samples);
+    let place = folder.0.display();
+    screen.note(&format!("{count} ranges from {samples} sequences; the checkpoint is in {place}"));
     if json {
-        output::print_json(&outcome.rows)?;
+        output::print_json(table)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let noise = |row: &Row| row.signal_to_noise.unwrap_or(f64::INFINITY);
-    let mut worst: Vec<&Row> = outcome.rows.iter().filter(|row| row.signal_to_noise.is_some()).collect();
-    worst.sort_by(|a, b| noise(a).total_cmp(&noise(b)));
+    let measured = |entry: &Entry| Some((entry.signal_to_noise?, entry.clipped?, entry.name.clone()));
+    let mut worst: Vec<_> = table.quantizers.iter().filter_map(measured).collect();
+    worst.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut lines = vec![["LOSES MOST", "SIGNAL/NOISE", "BEYOND RANGE"].map(str::to_owned)];
-    lines.extend(worst.iter().take(SHOWN).map(|row| {
-        [
-            row.name.clone(),
-            format!("{:.1} dB", noise(row)),
-            format!("{:.4} %", row.clipped.unwrap_or_default() * 100.0),
-        ]
-    }));
+    lines.extend(
+        worst.into_iter().take(SHOWN).map(|(noise, clipped, name)| {
+            [name, format!("{noise:.1} dB"), format!("{:.4} %", clipped * 100.0)]
+        }),
+    );
     output::print(&sites::align(&lines))?;
     Ok(ExitCode::SUCCESS)
 }
