@@ -17,7 +17,7 @@ use crate::{
     calibrator::{self, Calibrator, Choice, Counting, Origin},
     failure::Failure,
     session::Session,
-    tasks::{EvenBatch, EvenBatches, Options, Tokenizer},
+    tasks::{EvenBatch, EvenBatches, Options},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -123,77 +123,113 @@ fn observe(
         false => Counting::Canonical,
     };
     let start = origin(arguments, work, session)?;
-    let (mut calibrator, mut origin) = match earlier(arguments, work, &start)? {
+    let (calibrator, origin) = match earlier(arguments, work, &start)? {
         Some((saved, origin)) => (Calibrator::restore(saved, counting), origin),
         None => (Calibrator::new(counting), start),
     };
-    if origin.complete {
-        return Ok(Some((calibrator, origin)));
+    let mut count = Count { work, session, calibrator, origin };
+    if !count.origin.complete {
+        let done = match &arguments.file {
+            Some(file) => records_of(arguments, file, &mut count, screen)?,
+            None => tensors_of(arguments, &mut count, screen)?,
+        };
+        if !done {
+            screen.note(&format!(
+                "interrupted after {} batches, which are in {}: go on with the same command and `--resume`",
+                count.origin.batches,
+                work.statistics.display()
+            ));
+            return Ok(None);
+        }
+        count.finish()?;
     }
-    let config = session.config().clone();
-    let options = options(arguments);
-    let (answers, tokenizer);
-    let mut total = None;
-    let batches: Box<dyn Iterator<Item = Result<EvenBatch, Failure>> + '_> = match &arguments.file {
-        Some(file) => {
-            let open = || records::open(file, arguments.format, arguments.columns.as_deref());
-            (answers, tokenizer) = model::prepare(session, &config)?;
-            let tokenizer: &Tokenizer = &tokenizer;
-            let most = arguments.max_samples.map(|most| most as u64);
-            if file != "-" {
-                let all = open()?.count() as u64;
-                total = Some(most.map_or(all, |most| all.min(most)).div_ceil(work.shard.of));
-            }
-            let batches = EvenBatches::new(open()?, most, tokenizer, &config, &answers, &options)?;
-            Box::new(batches.map(|batch| batch.map_err(|problem| problem.into_failure())))
-        }
-        None => {
-            session.prepare()?;
-            total = Some(arguments.tensors.len() as u64);
-            Box::new(arguments.tensors.iter().map(|file| tensor_batch(file)))
-        }
+    Ok(Some((count.calibrator, count.origin)))
+}
+
+/// Counts the batches of a file of records.
+fn records_of(
+    arguments: &args::Calibrate,
+    file: &str,
+    count: &mut Count<'_>,
+    screen: Screen,
+) -> Result<bool, Failure> {
+    let open = || records::open(file, arguments.format, arguments.columns.as_deref());
+    let config = count.session.config().clone();
+    let (answers, tokenizer) = model::prepare(count.session, &config)?;
+    let most = arguments.max_samples.map(|most| most as u64);
+    let total = match file {
+        "-" => None,
+        _ => Some(open()?.count() as u64).map(|all| most.map_or(all, |most| all.min(most))),
     };
-    let mut progress = Progress::new("records", total, screen);
-    let mut own = 0;
-    let mut done = false;
-    for (index, batch) in (0_u64..).zip(batches) {
-        let batch = batch?;
-        if index % work.shard.of != work.shard.part - 1 {
-            continue;
-        }
-        own += 1;
-        if own > origin.batches {
-            if interrupt::requested() {
-                done = true;
-                break;
+    let options = options(arguments);
+    let batches = EvenBatches::new(open()?, most, &tokenizer, &config, &answers, &options)?;
+    let batches = batches.map(|batch| batch.map_err(|problem| problem.into_failure()));
+    let total = total.map(|total| total.div_ceil(count.work.shard.of));
+    count.all(batches, true, Progress::new("records", total, screen))
+}
+
+/// Counts files of tensors, each a batch.
+fn tensors_of(arguments: &args::Calibrate, count: &mut Count<'_>, screen: Screen) -> Result<bool, Failure> {
+    count.session.prepare()?;
+    let total = arguments.tensors.len() as u64;
+    let batches = arguments.tensors.iter().map(|file| tensor_batch(file));
+    count.all(batches, false, Progress::new("files", Some(total.div_ceil(count.work.shard.of)), screen))
+}
+
+/// What is being counted, and where it is kept.
+struct Count<'a> {
+    work: &'a Work,
+    session: &'a mut Session,
+    calibrator: Calibrator,
+    origin: Origin,
+}
+
+impl Count<'_> {
+    /// Counts this shard's batches but for those that are counted already, and keeps
+    /// what was counted after each. `false`: interrupted. `spare`: the batches may
+    /// hold inputs that the model does not have.
+    fn all(
+        &mut self,
+        batches: impl Iterator<Item = Result<EvenBatch, Failure>>,
+        spare: bool,
+        mut progress: Progress,
+    ) -> Result<bool, Failure> {
+        let shard = self.work.shard;
+        let mut own = 0;
+        for (index, batch) in (0_u64..).zip(batches) {
+            let batch = batch?;
+            if index % shard.of != shard.part - 1 {
+                continue;
             }
-            let inputs = match &arguments.file {
-                Some(_) => session.own_inputs(&batch.inputs),
-                None => batch.inputs,
-            };
-            calibrator.add(session, &inputs)?;
-            origin.batches += 1;
-            origin.samples += batch.samples;
-            write(&work.statistics, &calibrator.save(&origin))?;
+            own += 1;
+            if own > self.origin.batches {
+                if interrupt::requested() {
+                    return Ok(false);
+                }
+                let inputs = if spare { self.session.own_inputs(&batch.inputs) } else { batch.inputs };
+                self.calibrator.add(self.session, &inputs)?;
+                self.origin.batches += 1;
+                self.origin.samples += batch.samples;
+                self.keep()?;
+            }
+            progress.advance(batch.records);
         }
-        progress.advance(batch.records);
+        progress.finish();
+        Ok(true)
     }
-    progress.finish();
-    if done {
-        screen.note(&format!(
-            "interrupted after {} batches, which are in {}: go on with the same command and `--resume`",
-            origin.batches,
-            work.statistics.display()
-        ));
-        return Ok(None);
+
+    fn keep(&self) -> Result<(), Failure> {
+        write(&self.work.statistics, &self.calibrator.save(&self.origin))
     }
-    if origin.samples == 0 && work.shard.of == 1 {
-        return Err(Failure::input("there is no record to calibrate with")
-            .help("give a file of the texts that the model is used on; some hundred are enough"));
+
+    fn finish(&mut self) -> Result<(), Failure> {
+        if self.origin.samples == 0 && self.origin.shards == 1 {
+            return Err(Failure::input("there is no record to calibrate with")
+                .help("give a file of the texts that the model is used on; some hundred are enough"));
+        }
+        self.origin.complete = true;
+        self.keep()
     }
-    origin.complete = true;
-    write(&work.statistics, &calibrator.save(&origin))?;
-    Ok(Some((calibrator, origin)))
 }
 
 /// What an interrupted run left, if this is to go on with it.
