@@ -13,6 +13,7 @@ mod codes;
 mod collector;
 mod fault;
 mod file;
+mod integrals;
 mod largest;
 mod methods;
 mod parity;

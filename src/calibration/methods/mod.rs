@@ -1,6 +1,8 @@
 //! How a range is chosen from what was seen, one method a file.
 
+mod entropy;
 mod max;
+mod mean_squared_error;
 pub(super) mod percentile;
 
 use super::{
@@ -32,7 +34,7 @@ impl Statistics {
     /// See [`Fault`]; the first of those that holds for any channel.
     pub fn range(&self, request: &Request) -> Result<Vec<f32>, Fault> {
         self.refuse(&request.storage)?;
-        self.tallies.par_iter().map(|tally| range(tally, request)).collect()
+        Ok(self.tallies.par_iter().map(|tally| range(tally, request)).collect())
     }
 
     /// Says why there is no range for such codes.
@@ -64,9 +66,11 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// The histogram without the values that are exactly zero.
-    fn counts(&self) -> Vec<u64> {
-        let mut counts = self.tally.bins.clone();
+    /// The histogram up to its last bin that is not empty, without values that are
+    /// exactly zero: every code has them at no loss.
+    fn used(&self) -> Vec<u64> {
+        let used = self.tally.bins.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
+        let mut counts = self.tally.bins.get(..used).unwrap_or_default().to_vec();
         if let Some(first) = counts.first_mut() {
             *first = first.saturating_sub(self.tally.counts.zeros);
         }
@@ -74,16 +78,17 @@ impl Seen<'_> {
     }
 }
 
-fn range(tally: &Tally, request: &Request) -> Result<f32, Fault> {
+fn range(tally: &Tally, request: &Request) -> f32 {
     if tally.counts.largest == 0.0 {
-        return Ok(0.0);
+        return 0.0;
     }
     let seen = Seen { tally, skip_zeros: request.skip_zeros };
+    let limit = request.limit.unwrap_or(f64::INFINITY);
     let range = match request.method {
         Calibration::Max => max::range(&seen),
         Calibration::Percentile(percent) => percentile::range(&seen, percent),
-        Calibration::Entropy => return Err(Fault::Undefined { method: "entropy" }),
-        Calibration::MeanSquaredError => return Err(Fault::Undefined { method: "mse" }),
+        Calibration::Entropy => entropy::range(&seen, &request.storage, limit),
+        Calibration::MeanSquaredError => mean_squared_error::range(&seen, &request.storage, limit),
     };
-    Ok(request.limit.map_or(range, |limit| range.min(limit)) as f32)
+    range.min(limit) as f32
 }

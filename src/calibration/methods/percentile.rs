@@ -18,7 +18,7 @@ pub(super) fn range(seen: &Seen, percent: f64) -> f64 {
     if let Some(bits) = usize::try_from(from_top).ok().and_then(|at| kept.get(at)) {
         return f64::from(f32::from_bits(*bits));
     }
-    let below = inside_bin(&seen.counts(), seen.tally.width(), rank - zeros);
+    let below = inside_bin(&seen.used(), seen.tally.width(), rank - zeros);
     kept.last().map_or(below, |least| below.min(f64::from(f32::from_bits(*least))))
 }
 

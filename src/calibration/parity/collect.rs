@@ -1,6 +1,6 @@
 //! How batches become bins.
 
-use super::{Fault, MOST_BINS, ParityHistogram};
+use super::{Fault, MOST_BINS, ParityHistogram, ParitySettings};
 
 impl ParityHistogram {
     /// Collects one batch.
@@ -29,6 +29,28 @@ impl ParityHistogram {
             (true, true) => self.first_of_numpy(&x, largest),
             (true, false) => self.later_of_numpy(&x, largest),
         }
+    }
+
+    /// The bins that `calibrate_weights` makes of a whole weight, or of one channel of it:
+    /// numpy's, from zero to the largest magnitude.
+    ///
+    /// # Errors
+    ///
+    /// The library fails on it.
+    pub fn of_weight(values: &[f32], bins: usize) -> Result<ParityHistogram, Fault> {
+        let settings = ParitySettings { bins, numpy: true, skip_zeros: false };
+        let mut histogram = ParityHistogram::new(settings);
+        histogram.note(values);
+        let x: Vec<f32> = values.iter().map(|x| x.abs()).collect();
+        let to = match histogram.largest()? {
+            // An interval without length is widened.
+            0.0 => return histogram.first_of_numpy(&x, 0.0).map(|()| histogram),
+            largest => f64::from(largest),
+        };
+        histogram.edges = linspace(0.0, to, bins);
+        histogram.counts = vec![0; bins];
+        histogram.count_between_edges(&x);
+        Ok(histogram)
     }
 
     fn note(&mut self, values: &[f32]) {
@@ -180,7 +202,7 @@ fn arange(count: usize, width: f64) -> Vec<f64> {
 }
 
 /// `numpy.linspace` in f64, rounded to f32.
-pub(super) fn linspace(from: f64, to: f64, bins: usize) -> Vec<f64> {
+fn linspace(from: f64, to: f64, bins: usize) -> Vec<f64> {
     let step = (to - from) / bins as f64;
     let inner = (0..bins).map(|i| i as f64 * step + from);
     inner.chain([to]).map(|edge| f64::from(edge as f32)).collect()
