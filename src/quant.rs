@@ -14,6 +14,9 @@ pub struct Scheme {
     pub mode: Mode,
     /// Where the range comes from.
     pub range: RangeSource,
+    /// What the range is multiplied by when it is used; `None` is 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale_amax: Option<f64>,
 }
 
 /// The codes of a quantizer.
@@ -52,7 +55,8 @@ pub enum RangeSource {
     Fixed(f64),
     /// The largest magnitude of each input, measured at every call.
     Dynamic,
-    /// Trained, from a calibrated start: `clip` entries of the checkpoint.
+    /// Trained: the checkpoint's entries `clip.clip_value_min` and `clip.clip_value_max`,
+    /// or else `_amax` and its negative to start from.
     Learned(Calibration),
 }
 
@@ -111,6 +115,7 @@ impl fmt::Display for Scheme {
                 options.extend(calibrate(method));
             }
         }
+        options.extend(self.scale_amax.map(|factor| format!("scale_amax: {factor:?}")));
         write!(f, "({})", options.join(", "))
     }
 }

@@ -54,6 +54,7 @@ mod tests {
             axis: None,
             mode: Mode::Onnx,
             range: RangeSource::Calibrated(Calibration::Max),
+            scale_amax: None,
         };
         let kind = "activation".to_owned();
         Quantizer { name: name.into(), scheme, limit, tie, site: 0, rule: Span::default(), kind }

@@ -2,7 +2,7 @@
 
 use super::{
     Checkpoint, decode,
-    names::{Names, canonical, is_range},
+    names::{Names, canonical, is_negative_of, is_range},
     problems::{Found, Problems},
     surplus,
     tensor_file::{Stored, TensorFile},
@@ -131,8 +131,10 @@ fn read(
     for (wanted, entry) in matches {
         let dtype = if is_range(&wanted.path) { DType::F32 } else { dtype };
         let tensor = entry.file.read(entry.name, device, dtype)?;
+        let negative = is_negative_of(&wanted.path, entry.name);
         let tensor = tensor
             .reshape(wanted.shape.as_slice())
+            .and_then(|tensor| if negative { tensor.neg() } else { Ok(tensor) })
             .map_err(|error| Failure::input(format!("`{}` in {}: {error}", entry.name, entry.file.name())))?;
         tensors.insert(wanted.path.clone(), tensor);
     }

@@ -26,9 +26,18 @@ pub(super) fn saved(name: &str) -> String {
     format!("{prefix}{}", canonical(bare))
 }
 
-/// The name is that of a quantizer's range.
+/// The name is that of a quantizer's range, or of one of its bounds.
 pub(super) fn is_range(name: &str) -> bool {
-    name.rsplit('.').next() == Some("_amax")
+    matches!(name.rsplit('.').next(), Some("_amax" | LEAST | "clip_value_max"))
+}
+
+/// The last part of the name of a learned range's lower bound.
+const LEAST: &str = "clip_value_min";
+
+/// What `wanted` names is the negative of what `found` does: a lower bound that is
+/// not learned yet is that of the magnitude.
+pub(super) fn is_negative_of(wanted: &str, found: &str) -> bool {
+    wanted.ends_with(LEAST) && found.ends_with("_amax")
 }
 
 /// Names of a checkpoint, found by the names of a spec.

@@ -119,7 +119,8 @@ pub fn words(scheme: &Scheme, limit: Option<f64>) -> String {
         Mode::NvNarrow => ", mode nv-narrow",
     };
     let limit = limit.map_or_else(String::new, |limit| format!(", at most {limit}"));
-    format!("{storage} {axis}, {range}{limit}{mode}")
+    let factor = scheme.scale_amax.map_or_else(String::new, |factor| format!(", times {factor}"));
+    format!("{storage} {axis}, {range}{limit}{factor}{mode}")
 }
 
 fn calibration(method: &Calibration) -> String {
@@ -154,7 +155,7 @@ mod tests {
     fn a_scheme_reads_aloud() {
         let storage = Storage::Integer { bits: 8, signed: false, narrow: false };
         let range = RangeSource::Calibrated(Calibration::Percentile(99.99));
-        let scheme = Scheme { storage, axis: Some(0), mode: Mode::Nv, range };
+        let scheme = Scheme { storage, axis: Some(0), mode: Mode::Nv, range, scale_amax: None };
         assert_eq!(
             words(&scheme, Some(10.0)),
             "uint8 per channel on axis 0, calibrated by percentile 99.99, at most 10, mode nv"

@@ -2,17 +2,34 @@
 
 use super::{
     Mismatch, Operator,
-    kernels::{self, Codes, E4M3_MAX},
-    operands::{axis, floats, of, operands},
+    kernels::{self, Bounds, Codes, E4M3_MAX},
+    operands::{axis, axis_of, floats, of, operands},
 };
 use crate::types::{Bindings, DType, Dim, TensorType};
-use candle_core::{Device, Error, Tensor};
+use candle_core::{Error, Tensor};
 
 operator! {
     /// What is left of `x` after a quantizer: each number is rounded to a code and
     /// turned back. `amax` is the magnitude of the largest code, as one number or
-    /// one for each index of an axis. Where `amax` is at most `2^-24`, the result
-    /// is 0. Half steps go to the even code.
+    /// one for each index of an axis. Half steps go to the even code.
+    ///
+    /// The gradient of `x` is straight through: all of it where `x` lies between
+    /// `-amax` (0 if the codes are unsigned) and `amax`, these included, and none
+    /// elsewhere and for NaN, in every mode.
+    ///
+    /// With `learn`, `amax` holds a least and a largest number along a first axis
+    /// of size 2. `x` is brought between them first, and the magnitude is that of
+    /// the one farther from 0. They get the gradient of the numbers at or beyond
+    /// them, `x` that of the numbers between them (PACT, arXiv 1805.06085, 3).
+    ///
+    /// Codes are computed in f32, whatever `x` is, and NaN stays NaN. Where `amax`
+    /// is 0 the result is 0, and NaN for infinities; the modes of
+    /// pytorch-quantization take `amax` up to `2^-24` for 0, and refuse negative
+    /// numbers where codes are unsigned, which `onnx` brings to 0.
+    ///
+    /// Better than pytorch-quantization: a NaN does not hide negative numbers from
+    /// that check, a negative axis means the same for a dynamic range as for any
+    /// other, f16 and bf16 are rounded once, and ranges are learned along an axis too.
     FakeQuantize = "fake_quantize"(x, amax) {
         /// Bits of a code: 2 to 16.
         bits: i64 = 8,
@@ -29,6 +46,10 @@ operator! {
         format: String = "integer".to_owned(),
         /// Measures the range of every input; `amax` is not read.
         dynamic: bool = false,
+        /// What every range is multiplied by before it is used.
+        scale_amax: f64 = 1.0,
+        /// `amax` is a least and a largest number, with gradients.
+        learn: bool = false,
     }
 }
 
@@ -38,69 +59,41 @@ impl Operator for FakeQuantize {
         floats("x", x)?;
         of("amax", amax, DType::F32)?;
         self.codes()?;
+        if self.learn && (self.dynamic || self.scale_amax != 1.0) {
+            return Err(Mismatch::new("a learned range is neither dynamic nor scaled"));
+        }
+        let one = Dim::known(1);
         let ranges = match self.axis {
             None => Vec::new(),
             Some(along) => {
                 let along = axis("x", x, along)?;
-                let one = Dim::known(1);
-                x.shape
-                    .iter()
-                    .enumerate()
-                    .map(|(at, dim)| if at == along { dim } else { &one }.clone())
-                    .collect()
+                let kept = |(at, dim)| if at == along { dim } else { &one }.clone();
+                x.shape.iter().enumerate().map(kept).collect()
             }
         };
-        if !amax.shape.is_empty() && amax.shape != ranges {
-            let wanted = TensorType::new(DType::F32, ranges);
+        let wanted = if self.learn { [vec![Dim::known(2)], ranges].concat() } else { ranges };
+        let single = !self.learn && amax.shape.is_empty();
+        if !single && amax.shape != wanted {
+            let wanted = TensorType::new(DType::F32, wanted);
             return Err(Mismatch::new(format!("`amax` must be {wanted}, but is {amax}, and `x` is {x}")));
         }
         Ok(x.clone())
     }
 
-    /// Forward only: it has no gradient.
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [x, amax] = operands(given)?;
         let codes = self.codes().map_err(|mismatch| Error::Msg(mismatch.message))?;
-        let held = x.to_dtype(candle_core::DType::F32)?.to_device(&Device::Cpu)?.contiguous()?.detach();
-        let amax = if self.dynamic { measured(&held, self.axis)? } else { amax.to_device(&Device::Cpu)? };
-        let ranges = amax.flatten_all()?.to_vec1::<f32>()?;
-        if let Some(negative) = ranges.iter().find(|range| **range < 0.0) {
-            return Err(Error::Msg(format!("`amax` is {negative}, but a magnitude is not negative")));
-        }
-        if !self.signed && self.mode != "onnx" && least(&held)? < 0.0 {
-            return Err(Error::Msg("`x` has negative numbers, but the quantizer is unsigned".to_owned()));
-        }
-        // The axes of size 1 after the last other one share a range.
-        let axes = amax.dims().iter().rposition(|size| *size != 1).map_or(0, |last| last + 1);
-        let (outer, inner) = x.dims().split_at(axes.min(x.rank()));
-        let ranges = match axes {
-            0 => amax.flatten_all()?,
-            _ => amax
-                .reshape(amax.dims().get(..axes).unwrap_or_default())?
-                .broadcast_as(outer)?
-                .flatten_all()?,
+        let held = x.to_dtype(candle_core::DType::F32)?;
+        let amax = if self.dynamic {
+            let axis = self.axis.map(|axis| axis_of(x, axis)).transpose()?;
+            kernels::magnitude(&held.detach(), axis)?
+        } else {
+            amax.clone()
         };
-        let run = inner.iter().product();
-        let rounded = kernels::fake_quantize(&held, &ranges.to_vec1::<f32>()?, run, codes)?;
-        rounded.to_dtype(x.dtype())?.to_device(x.device())
+        let amax = if self.scale_amax == 1.0 { amax } else { (amax * self.scale_amax)? };
+        let bounds = if self.learn { Bounds::Learned } else { Bounds::Magnitude };
+        kernels::fake_quantize(&held, &amax, codes, bounds)?.to_dtype(x.dtype())
     }
-}
-
-/// The largest magnitude, of all or for each index of `axis`: with `x`'s axes, the others of size 1.
-fn measured(x: &Tensor, axis: Option<i64>) -> candle_core::Result<Tensor> {
-    let Some(axis) = axis else { return x.abs()?.max_all() };
-    let kept = if axis < 0 { axis + x.rank() as i64 } else { axis };
-    let mut range = x.abs()?;
-    for other in (0..x.rank()).filter(|index| *index as i64 != kept) {
-        range = range.max_keepdim(other)?;
-    }
-    Ok(range)
-}
-
-/// The least number; NaN if one is.
-fn least(x: &Tensor) -> candle_core::Result<f32> {
-    let smaller = |a: f32, b: f32| if a.is_nan() || a < b { a } else { b };
-    Ok(x.flatten_all()?.to_vec1::<f32>()?.into_iter().reduce(smaller).unwrap_or_default())
 }
 
 impl FakeQuantize {

@@ -1,10 +1,10 @@
 //! Puts a fake quantizer at every site that has one, and its range beside the
-//! parameters: `<quantizer>._amax`.
+//! parameters: `<quantizer>._amax`, or the bounds that are learned.
 
 use crate::{
     diagnostic::Diagnostics,
     graph::{Graph, Node, NodeId, NodeKind, Parameter, Quantizer, Rewrite, Site, SiteTarget},
-    ops::{FakeQuantize, Op},
+    ops::{Concat, FakeQuantize, Op, Reshape},
     quant::{Mode, RangeSource, Storage},
     types::{DType, Dim, TensorType},
 };
@@ -93,29 +93,68 @@ impl Inserter {
         if let Some(node) = self.ranges.get(&quantizer.name) {
             return *node;
         }
-        let path = format!("{}._amax", quantizer.name);
-        let kind = match quantizer.scheme.range {
-            RangeSource::Fixed(amax) => NodeKind::Constant(amax),
-            // A dynamic quantizer measures its input: the stored range is not read.
-            RangeSource::Dynamic => NodeKind::Constant(0.0),
-            RangeSource::Calibrated(_) | RangeSource::Learned(_) => {
-                NodeKind::Parameter(Parameter { path: path.clone(), tied: Vec::new() })
+        let shape =
+            graph.sites.get(quantizer.site).map_or_else(Vec::new, |site| range_shape(quantizer, site));
+        let amax = format!("{}._amax", quantizer.name);
+        let mut parameter = |path: &str, tied: Vec<String>| {
+            let kind = NodeKind::Parameter(Parameter { path: path.to_owned(), tied });
+            self.add(rewrite, path, kind, Vec::new(), shape.clone(), (quantizer, user))
+        };
+        let node = match quantizer.scheme.range {
+            RangeSource::Calibrated(_) => parameter(&amax, Vec::new()),
+            RangeSource::Learned(_) => {
+                let clip = format!("{}.clip", quantizer.name);
+                let least = parameter(&format!("{clip}.clip_value_min"), vec![amax.clone()]);
+                let largest = parameter(&format!("{clip}.clip_value_max"), vec![amax]);
+                self.bounds(rewrite, &clip, [least, largest], &shape, (quantizer, user))
             }
+            // A dynamic quantizer measures its input: the stored range is not read.
+            RangeSource::Dynamic => self.number(rewrite, &amax, 0.0, (quantizer, user)),
+            RangeSource::Fixed(range) => self.number(rewrite, &amax, range, (quantizer, user)),
         };
-        let shape = match (&kind, graph.sites.get(quantizer.site)) {
-            (NodeKind::Parameter(_), Some(site)) => range_shape(quantizer, site),
-            _ => Vec::new(),
-        };
-        let node = rewrite.add(Node {
+        self.ranges.insert(quantizer.name.clone(), node);
+        node
+    }
+
+    fn number(&mut self, rewrite: &mut Rewrite, name: &str, number: f64, at: (&Quantizer, &Node)) -> NodeId {
+        self.add(rewrite, name, NodeKind::Constant(number), Vec::new(), Vec::new(), at)
+    }
+
+    /// The least and the largest number of a range in one tensor, along a first axis.
+    fn bounds(
+        &mut self,
+        rewrite: &mut Rewrite,
+        name: &str,
+        each: [NodeId; 2],
+        shape: &[Dim],
+        at: (&Quantizer, &Node),
+    ) -> NodeId {
+        let lead = |count| [&[Dim::known(count)], shape].concat();
+        let [least, largest] = each.map(|bound| {
+            let op = Op::Reshape(Reshape { shape: lead(1) });
+            self.add(rewrite, name, NodeKind::Op(op), vec![bound], lead(1), at)
+        });
+        let op = Op::Concat(Concat { axis: 0 });
+        self.add(rewrite, name, NodeKind::Op(op), vec![least, largest], lead(2), at)
+    }
+
+    fn add(
+        &mut self,
+        rewrite: &mut Rewrite,
+        name: &str,
+        kind: NodeKind,
+        operands: Vec<NodeId>,
+        shape: Vec<Dim>,
+        (quantizer, user): (&Quantizer, &Node),
+    ) -> NodeId {
+        rewrite.add(Node {
             kind,
-            operands: Vec::new(),
-            name: self.unique(&path),
+            operands,
+            name: self.unique(name),
             ty: TensorType::new(DType::F32, shape),
             scope: user.scope,
             span: quantizer.rule,
-        });
-        self.ranges.insert(quantizer.name.clone(), node);
-        node
+        })
     }
 
     /// The name, or the name and a number where a node has it already.
@@ -162,5 +201,7 @@ fn operator(quantizer: &Quantizer) -> FakeQuantize {
         format: format.into(),
         axis: scheme.axis,
         dynamic: scheme.range == RangeSource::Dynamic,
+        scale_amax: scheme.scale_amax.unwrap_or(1.0),
+        learn: matches!(scheme.range, RangeSource::Learned(_)),
     }
 }

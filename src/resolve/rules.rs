@@ -154,6 +154,7 @@ impl<'a> Resolver<'a> {
             axis: None,
             mode: Mode::Onnx,
             range: RangeSource::Calibrated(Calibration::Max),
+            scale_amax: None,
         };
         let mut calibration = None;
         let mut source: Option<(RangeSource, Span)> = None;
@@ -199,6 +200,7 @@ impl<'a> Resolver<'a> {
                     Some(amax) => self.source(&mut source, RangeSource::Fixed(amax), key.span),
                     None => None,
                 },
+                "scale_amax" => self.positive(&option.value).map(|factor| scheme.scale_amax = Some(factor)),
                 "dynamic" if flag("true") => self.source(&mut source, RangeSource::Dynamic, key.span),
                 "learn" if flag("true") => {
                     self.source(&mut source, RangeSource::Learned(Calibration::Max), key.span)
@@ -206,7 +208,8 @@ impl<'a> Resolver<'a> {
                 "dynamic" | "learn" if flag("false") => Some(()),
                 "dynamic" | "learn" => self.one_of(option, &["true", "false"]),
                 _ => {
-                    let known = ["axis", "range", "mode", "calibrate", "amax", "dynamic", "learn"];
+                    let known =
+                        ["axis", "range", "mode", "calibrate", "amax", "scale_amax", "dynamic", "learn"];
                     let unknown = Diagnostic::error(
                         codes::QUANTIZER,
                         key.span,
@@ -236,6 +239,10 @@ impl<'a> Resolver<'a> {
                 RangeSource::Dynamic
             }
         };
+        if scheme.scale_amax.is_some() && matches!(scheme.range, RangeSource::Learned(_)) {
+            self.bad_option(span, "a learned range is used as it is", "remove `scale_amax` or `learn`");
+            fine = false;
+        }
         if scheme.storage == Storage::E4M3 && scheme.mode != Mode::Onnx {
             self.bad_option(span, "e4m3 has no integer mode", "remove `mode`");
             fine = false;

@@ -1,5 +1,7 @@
 //! What holds of every operator, and numbers worked out by hand.
 
+mod onnx;
+mod quantizers;
 mod reference;
 
 use super::{operands::candle_dtype, *};

@@ -1,0 +1,108 @@
+//! Which codes a quantizer has, and how one number becomes one and comes back.
+
+/// The largest E4M3 number.
+pub(crate) const E4M3_MAX: f32 = 448.0;
+
+/// Where a range is at most this, codes that are made by multiplying are 0: `2^-24`.
+pub(super) const TINY: f32 = 1.0 / 16_777_216.0;
+
+/// Which codes there are and how they are computed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Codes {
+    /// The most negative code.
+    pub(crate) least: f32,
+    /// The largest code.
+    pub(crate) largest: f32,
+    /// Codes are E4M3 numbers, not whole ones.
+    pub(crate) float: bool,
+    /// Codes are `x / (amax / largest)`, not `x * (largest / amax)`.
+    pub(crate) divides: bool,
+}
+
+/// The codes of one range, as factors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Grid {
+    /// What a number is divided by, or multiplied with, to become a code.
+    pub(super) into: f32,
+    /// What a code is multiplied with, or divided by, to become a number.
+    pub(super) back: f32,
+    /// Numbers below are brought here first.
+    pub(super) low: f32,
+    /// Numbers above are brought here first.
+    pub(super) high: f32,
+}
+
+impl Codes {
+    /// Negative numbers have no code, and are refused: ONNX brings them to 0.
+    pub(crate) fn refuses_negative(self) -> bool {
+        self.least == 0.0 && !self.divides
+    }
+
+    /// The codes of the range from `-amax` to `amax`.
+    #[inline(always)]
+    pub(super) fn grid(self, amax: f32) -> Grid {
+        let (into, back) = if self.divides {
+            let scale = amax / self.largest;
+            // Code 0 for every number, as dividing by the least scale would give.
+            (if scale == 0.0 { f32::INFINITY } else { scale }, scale)
+        } else if amax <= TINY && !self.float {
+            (0.0, 1.0)
+        } else {
+            let scale = self.largest / amax;
+            (scale, scale)
+        };
+        Grid { into, back, low: f32::NEG_INFINITY, high: f32::INFINITY }
+    }
+
+    /// The codes of a learned range, to which numbers are brought first.
+    pub(super) fn clipped(self, low: f32, high: f32) -> Grid {
+        Grid { low, high, ..self.grid(learned_magnitude(low, high)) }
+    }
+
+    /// The least and the largest number that passes a gradient.
+    pub(super) fn passing(self, amax: f32) -> (f32, f32) {
+        (if self.least == 0.0 { 0.0 } else { -amax }, amax)
+    }
+
+    /// How numbers are rounded to codes and turned back.
+    #[inline(always)]
+    pub(super) fn round(self, value: f32, grid: Grid) -> f32 {
+        let value = limit(value, grid.low, grid.high);
+        match (self.float, self.divides) {
+            // Adding 0 makes one zero of both, as integers have one.
+            (false, true) => {
+                (limit(value / grid.into, self.least, self.largest).round_ties_even() + 0.0) * grid.back
+            }
+            (false, false) => {
+                limit(value * grid.into, self.least, self.largest).round_ties_even() / grid.back
+            }
+            (true, true) => e4m3(value / grid.into) * grid.back,
+            (true, false) if value.abs() < TINY => 0.0,
+            (true, false) => e4m3(value * grid.into) / grid.back,
+        }
+    }
+}
+
+/// The magnitude of a learned range: that of the bound farther from 0.
+pub(super) fn learned_magnitude(low: f32, high: f32) -> f32 {
+    if -low > high { -low } else { high }
+}
+
+/// As `clamp`, for any bounds: the upper one counts first. NaN stays NaN.
+#[inline(always)]
+fn limit(value: f32, low: f32, high: f32) -> f32 {
+    let value = if value > high { high } else { value };
+    if value < low { low } else { value }
+}
+
+/// The nearest E4M3 number; half steps go to the even one, magnitudes above 448 to 448.
+#[inline(always)]
+pub(super) fn e4m3(value: f32) -> f32 {
+    let value = limit(value, -E4M3_MAX, E4M3_MAX);
+    // Three bits after the point; below 2^-6 numbers are multiples of 2^-9.
+    let exponent = ((value.to_bits() >> 23) & 0xff).max(121) - 3;
+    let step = f32::from_bits(exponent << 23);
+    let inverse = f32::from_bits((254 - exponent) << 23);
+    // NaN has the largest exponent; whatever it is multiplied with, it stays NaN.
+    (value * inverse).round_ties_even() * step
+}

@@ -1,0 +1,236 @@
+//! Numbers rounded to the codes of a quantizer and turned back, with gradients.
+//!
+//! On a CPU one loop does everything; elsewhere candle's own operations do
+//! ([`composed`]). What passes a gradient, and to what, is the same in both.
+
+mod codes;
+mod composed;
+mod gradient;
+mod magnitude;
+#[cfg(test)]
+mod tests;
+mod turns;
+
+pub(crate) use codes::{Codes, E4M3_MAX};
+pub(crate) use magnitude::magnitude;
+
+use super::{lend, unfit};
+use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
+use codes::Grid;
+use turns::{Span, Turns, in_pieces};
+
+/// What a range is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bounds {
+    /// A magnitude: numbers go from its negative to it, and it has no gradient.
+    Magnitude,
+    /// Two numbers, along a first axis: the least and the largest. Others are brought to
+    /// the nearer of them, which then gets their gradient.
+    Learned,
+}
+
+/// What is left of the f32 numbers of `x`. `amax` is f32 too; its axes, after that
+/// of [`Bounds::Learned`], are those of `x` with those that share a range of size
+/// 1, or none.
+pub(crate) fn fake_quantize(x: &Tensor, amax: &Tensor, codes: Codes, bounds: Bounds) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return composed::fake_quantize(x, amax, codes, bounds);
+    }
+    let lead = usize::from(bounds == Bounds::Learned);
+    let amax = &if lead == 0 { amax.detach() } else { amax.clone() };
+    match order_in_memory(x) {
+        Some(order) => {
+            let mut back = vec![0; order.len()];
+            for (at, axis) in order.iter().enumerate() {
+                if let Some(slot) = back.get_mut(*axis) {
+                    *slot = at;
+                }
+            }
+            let amax = if amax.rank() == order.len() + lead {
+                let axes: Vec<usize> = (0..lead).chain(order.iter().map(|axis| axis + lead)).collect();
+                amax.permute(axes)?
+            } else {
+                amax.clone()
+            };
+            in_order(&x.permute(order)?, &amax, codes, bounds)?.permute(back)
+        }
+        None => in_order(&x.contiguous()?, amax, codes, bounds),
+    }
+}
+
+/// The axes in the order in which they lie in memory, where that is not their own
+/// order but leaves no gaps.
+fn order_in_memory(x: &Tensor) -> Option<Vec<usize>> {
+    if x.is_contiguous() {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..x.rank()).collect();
+    order.sort_by_key(|axis| std::cmp::Reverse(x.stride().get(*axis).copied()));
+    let turned = x.permute(order.as_slice()).ok()?;
+    turned.is_contiguous().then_some(order)
+}
+
+/// The same for numbers that lie in memory in their own order.
+fn in_order(x: &Tensor, amax: &Tensor, codes: Codes, bounds: Bounds) -> Result<Tensor> {
+    let lead = usize::from(bounds == Bounds::Learned);
+    let (leading, axes) = amax.dims().split_at(lead.min(amax.rank()));
+    let (first, end) = match axes.iter().position(|size| *size != 1) {
+        Some(first) => (first, axes.iter().rposition(|size| *size != 1).map_or(0, |last| last + 1)),
+        None => (0, 0),
+    };
+    let (outer, run) = x.dims().split_at(end.min(x.rank()));
+    let outer = outer.get(first..).ok_or_else(unfit)?;
+    let own = [leading, axes.get(first..end).unwrap_or_default()].concat();
+    let whole = [leading, outer].concat();
+    let count = outer.iter().product();
+    let ranges = amax.reshape(own)?.broadcast_as(whole)?.contiguous()?;
+    let ranges = if lead == 1 { ranges.reshape((2, count))? } else { ranges.reshape(count)? };
+    let turns = Turns { run: if end == 0 { x.elem_count() } else { run.iter().product() }, ranges: count };
+    x.apply_op2(&ranges, FakeQuantizer { codes, bounds, turns })
+}
+
+/// The operation on f32 in a CPU's memory. The ranges are in the order of their turns.
+struct FakeQuantizer {
+    codes: Codes,
+    bounds: Bounds,
+    turns: Turns,
+}
+
+impl CustomOp2 for FakeQuantizer {
+    fn name(&self) -> &'static str {
+        "fake_quantize"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        amax: &CpuStorage,
+        amax_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let x = numbers(x, x_layout)?;
+        let ranges = numbers(amax, amax_layout)?;
+        let result = self.round(x, &self.grids(ranges)?)?;
+        Ok((CpuStorage::F32(result), x_layout.shape().clone()))
+    }
+
+    /// Straight through: as if nothing had been rounded.
+    fn bwd(
+        &self,
+        x: &Tensor,
+        amax: &Tensor,
+        _: &Tensor,
+        upstream: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let upstream = upstream.contiguous()?;
+        let (x_lent, amax_lent, upstream_lent) = (lend(x), lend(amax), lend(&upstream));
+        let ranges = amax_lent.in_order()?;
+        let (of_x, of_bounds) = match self.bounds {
+            Bounds::Magnitude => {
+                let passing: Vec<_> = ranges.iter().map(|amax| self.codes.passing(*amax)).collect();
+                (gradient::passed(x_lent.in_order()?, upstream_lent.in_order()?, self.turns, &passing), None)
+            }
+            Bounds::Learned => {
+                let bounds = pairs(ranges);
+                let (of_x, of_bounds) =
+                    gradient::divided(x_lent.in_order()?, upstream_lent.in_order()?, self.turns, &bounds);
+                (of_x, Some(of_bounds))
+            }
+        };
+        let of_bounds =
+            of_bounds.map(|sums| Tensor::from_vec(sums, amax.shape(), amax.device())).transpose()?;
+        Ok((Some(Tensor::from_vec(of_x, x.shape(), x.device())?), of_bounds))
+    }
+}
+
+impl FakeQuantizer {
+    fn grids(&self, ranges: &[f32]) -> Result<Vec<Grid>> {
+        let grids = match self.bounds {
+            Bounds::Magnitude => {
+                refuse_negative(ranges.iter().copied())?;
+                ranges.iter().map(|amax| self.codes.grid(*amax)).collect()
+            }
+            Bounds::Learned => {
+                let bounds = pairs(ranges);
+                refuse_negative(bounds.iter().map(|(low, high)| codes::learned_magnitude(*low, *high)))?;
+                bounds.iter().map(|(low, high)| self.codes.clipped(*low, *high)).collect()
+            }
+        };
+        Ok(grids)
+    }
+
+    /// Every number of `x` rounded and turned back.
+    fn round(&self, x: &[f32], grids: &[Grid]) -> Result<Vec<f32>> {
+        let codes = self.codes;
+        // A loop for each kind of rounding, so that none decides anew for every number.
+        let (result, negative) =
+            match (codes.float, codes.divides) {
+                (false, true) => self
+                    .each(x, grids, |x, grid| Codes { float: false, divides: true, ..codes }.round(x, grid)),
+                (false, false) => self
+                    .each(x, grids, |x, grid| Codes { float: false, divides: false, ..codes }.round(x, grid)),
+                (true, true) => self
+                    .each(x, grids, |x, grid| Codes { float: true, divides: true, ..codes }.round(x, grid)),
+                (true, false) => self
+                    .each(x, grids, |x, grid| Codes { float: true, divides: false, ..codes }.round(x, grid)),
+            };
+        if negative { Err(is_negative()) } else { Ok(result) }
+    }
+
+    /// Also whether a number is negative that must not be.
+    fn each(&self, x: &[f32], grids: &[Grid], round: impl Fn(f32, Grid) -> f32 + Sync) -> (Vec<f32>, bool) {
+        let spread = [
+            self.turns.spread(&grids.iter().map(|grid| grid.into).collect::<Vec<_>>()),
+            self.turns.spread(&grids.iter().map(|grid| grid.back).collect::<Vec<_>>()),
+            self.turns.spread(&grids.iter().map(|grid| grid.low).collect::<Vec<_>>()),
+            self.turns.spread(&grids.iter().map(|grid| grid.high).collect::<Vec<_>>()),
+        ];
+        let checked = self.codes.refuses_negative();
+        let (result, negative) = in_pieces(x, |start, x, result| {
+            self.turns.spans(start, start + x.len(), |place, span| {
+                let (Some(x), Some(result)) = (x.get(place.clone()), result.get_mut(place)) else { return };
+                match span {
+                    Span::Run(at) => {
+                        let Some(grid) = grids.get(at).copied() else { return };
+                        for (x, result) in x.iter().zip(result) {
+                            *result = round(*x, grid);
+                        }
+                    }
+                    Span::Spread(at) => {
+                        let [into, back, low, high] =
+                            spread.each_ref().map(|each| each.get(at..).unwrap_or_default());
+                        let grids = into.iter().zip(back).zip(low).zip(high);
+                        for ((x, result), (((into, back), low), high)) in x.iter().zip(result).zip(grids) {
+                            *result = round(*x, Grid { into: *into, back: *back, low: *low, high: *high });
+                        }
+                    }
+                }
+            });
+            checked && x.iter().fold(false, |found, x| found | (*x < 0.0))
+        });
+        (result, negative.contains(&true))
+    }
+}
+
+/// The numbers of a storage that a layout without gaps shows.
+fn numbers<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let (start, end) = layout.contiguous_offsets().ok_or_else(unfit)?;
+    storage.as_slice::<f32>()?.get(start..end).ok_or_else(unfit)
+}
+
+/// The least and the largest number of each learned range.
+fn pairs(ranges: &[f32]) -> Vec<(f32, f32)> {
+    let (low, high) = ranges.split_at(ranges.len() / 2);
+    low.iter().copied().zip(high.iter().copied()).collect()
+}
+
+fn refuse_negative(mut magnitudes: impl Iterator<Item = f32>) -> Result<()> {
+    match magnitudes.find(|amax| *amax < 0.0) {
+        Some(amax) => Err(Error::Msg(format!("`amax` is {amax}, but a magnitude is not negative"))),
+        None => Ok(()),
+    }
+}
+
+fn is_negative() -> Error {
+    Error::Msg("`x` has negative numbers, but the quantizer is unsigned".to_owned())
+}
