@@ -514,6 +514,10 @@ pub enum Format {
     Tsv,
     /// One text a line
     Txt,
+    /// A word and its tag a line, a blank line after each sentence
+    Conll,
+    /// The JSON document of SQuAD
+    Squad,
 }
 
 /// The element types that models compute in.

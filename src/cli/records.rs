@@ -24,6 +24,8 @@ pub fn open(file: &str, format: Option<args::Format>, columns: Option<&str>) -> 
         args::Format::Csv => Format::Csv,
         args::Format::Tsv => Format::Tsv,
         args::Format::Txt => Format::Txt,
+        args::Format::Conll => Format::Conll,
+        args::Format::Squad => Format::Squad,
     });
     Records::open(Path::new(file), format, columns)
 }

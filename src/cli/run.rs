@@ -47,7 +47,9 @@ fn on_records(
     screen: Screen,
 ) -> Result<ExitCode, Stop> {
     let within = Stop::within(sources);
-    let records = records(&arguments.input)?.take_while(|_| !interrupt::requested());
+    let records = records(&arguments.input)?;
+    let noun = records.noun();
+    let records = records.take_while(|_| !interrupt::requested());
     let config = session.config().clone();
     let (answers, tokenizer) = model::prepare(session, &config).map_err(&within)?;
     if answers.is_empty() {
@@ -56,7 +58,7 @@ fn on_records(
             .into());
     }
     model::show_notes(session, screen);
-    let mut lines = Lines::new(arguments, sources, screen);
+    let mut lines = Lines::new(arguments, noun, sources, screen);
     let mut sink = |result| lines.take(result);
     let done = run_records(records, &tokenizer, &config, &answers, &options(arguments), session, &mut sink);
     let summary = lines.finish(done)?;
@@ -86,6 +88,8 @@ fn report_summary(summary: &Summary, screen: Screen) {
 /// Where answers and problems go, one after the other.
 struct Lines<'a> {
     json: bool,
+    /// What records are counted in.
+    noun: &'static str,
     screen: Screen,
     sources: &'a Sources,
     progress: Option<Progress>,
@@ -95,10 +99,10 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     /// Progress is shown where the answers do not show it themselves.
-    fn new<'a>(arguments: &args::Run, sources: &'a Sources, screen: Screen) -> Lines<'a> {
+    fn new<'a>(arguments: &args::Run, noun: &'static str, sources: &'a Sources, screen: Screen) -> Lines<'a> {
         let shown = arguments.input.file.is_some() && !io::stdout().is_terminal();
         let progress = shown.then(|| Progress::new("records", None, screen));
-        Lines { json: arguments.reading.json, screen, sources, progress, stopped: None }
+        Lines { json: arguments.reading.json, noun, screen, sources, progress, stopped: None }
     }
 
     fn take(&mut self, result: Result<Reply, Problem>) -> Result<(), Failure> {
@@ -129,9 +133,10 @@ impl Lines<'_> {
         let write = || match &*problem.failure {
             Failure::Diagnostics(list) => {
                 self.screen.write(&report::render(list, self.sources, self.screen.color));
-                self.screen.error(&format!("line {}: the model could not be run on it", problem.line));
+                self.screen
+                    .error(&format!("{} {}: the model could not be run on it", self.noun, problem.line));
             }
-            _ => self.screen.error(&problem.to_string()),
+            failure => self.screen.error(&format!("{} {}: {failure}", self.noun, problem.line)),
         };
         match &self.progress {
             Some(progress) => progress.suspend(write),

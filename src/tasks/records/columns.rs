@@ -1,7 +1,7 @@
 //! Which fields of a row are the text, the pair and the choices.
 
 use super::{Record, Text};
-use crate::failure::Failure;
+use crate::{failure::Failure, names::nearest};
 use serde_json::{Map, Value};
 use std::str::FromStr;
 
@@ -33,10 +33,26 @@ const CHOICES: [&str; 3] = ["choices", "endings", "options"];
 /// Names of single choices, each followed by a number: `ending0`, `ending1`, ...
 const CHOICE: [&str; 2] = ["ending", "choice"];
 
-/// Which fields of a row are the text, the pair and the choices. By default the names that data sets use;
-/// once one is given, exactly the given ones count.
+/// Names that what is right goes by, the likeliest first.
+const GOLD: [&str; 12] = [
+    "label",
+    "labels",
+    "gold",
+    "ner_tags",
+    "tags",
+    "answers",
+    "score",
+    "similarity_score",
+    "is_next",
+    "next_sentence_label",
+    "answer",
+    "target",
+];
+
+/// Which fields of a row are the text, the pair, the choices and what is right. By default the names that data sets use;
+/// once the text is given, exactly the given text, pair and choices count.
 ///
-/// As text: `text=sentence,pair=context,choices=a+b+c`. Where all are numbers (`text=6,pair=7`), they count
+/// As text: `text=sentence,pair=context,choices=a+b+c,label=gold`. Where all are numbers (`text=6,pair=7`), they count
 /// the columns of a table without a header, from 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Columns {
@@ -46,6 +62,8 @@ pub struct Columns {
     pub pair: Option<String>,
     /// The field with a list of choices, or one field for each choice.
     pub choices: Vec<String>,
+    /// The field of what is right: a label, a score, tags, answers.
+    pub label: Option<String>,
 }
 
 impl FromStr for Columns {
@@ -68,10 +86,11 @@ impl FromStr for Columns {
                 "text" => columns.text = Some(name.to_owned()),
                 "pair" | "text_pair" => columns.pair = Some(name.to_owned()),
                 "choices" => columns.choices = name.split('+').map(|name| name.trim().to_owned()).collect(),
-                role => return Err(usage(format!("`{role}` is not one of text, pair, choices"))),
+                "label" | "gold" => columns.label = Some(name.to_owned()),
+                role => return Err(usage(format!("`{role}` is not one of text, pair, choices, label"))),
             }
         }
-        if columns.text.is_none() {
+        if columns.text.is_none() && (columns.pair.is_some() || !columns.choices.is_empty()) {
             return Err(usage(format!("`{text}` does not say which column is the text")));
         }
         Ok(columns)
@@ -85,30 +104,35 @@ impl Columns {
     }
 
     fn given(&self) -> impl Iterator<Item = &String> {
-        self.text.iter().chain(&self.pair).chain(&self.choices)
+        self.text.iter().chain(&self.pair).chain(&self.choices).chain(&self.label)
     }
 
     /// Refuses a header without the given columns, or without any that is known to be a text.
     pub(super) fn check(&self, header: &[String], name: &str) -> Result<(), Failure> {
         let has = |column: &str| header.iter().any(|cell| cell == column);
-        let missing = match &self.text {
-            Some(_) => self.given().find(|column| !has(column)).map(|column| format!("no column `{column}`")),
-            None => (!TEXT.iter().any(|column| has(column)))
-                .then(|| "no column that is known to be a text".into()),
-        };
-        match missing {
-            None => Ok(()),
-            Some(missing) => {
-                let columns = format!("`{name}` has {missing}; its columns are {}", list(header.iter()));
-                Err(Failure::input(columns).help(
-                    "name the columns: --columns text=NAME,pair=NAME; without a header, number them: --columns text=1",
-                ))
+        let given = self.given().find(|column| !has(column));
+        let missing = match (given, &self.text) {
+            (Some(column), _) => {
+                let near = nearest(column, header.iter().map(String::as_str));
+                let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+                let columns = list(header.iter());
+                format!("`{name}` has no column `{column}`; its columns are {columns}{near}")
             }
-        }
+            (None, None) if !TEXT.iter().any(|column| has(column)) => {
+                let columns = list(header.iter());
+                format!("`{name}` has no column that is known to be a text; its columns are {columns}")
+            }
+            _ => return Ok(()),
+        };
+        Err(Failure::input(missing).help(
+            "name the columns: --columns text=NAME,pair=NAME,label=NAME; without a header, number them: \
+             --columns text=1,label=2",
+        ))
     }
 
     /// Takes the text, the pair and the choices out of a row; the other fields stay with the record.
     pub(super) fn record(&self, line: u64, mut fields: Map<String, Value>) -> Result<Record, Failure> {
+        let gold = self.gold(&fields)?;
         let known = self.text.is_none();
         let name = match &self.text {
             Some(name) => fields.contains_key(name).then_some(name.as_str()),
@@ -125,7 +149,21 @@ impl Columns {
             None => None,
         };
         let choices = if known { known_choices(&mut fields)? } else { self.given_choices(&mut fields)? };
-        Ok(Record { line, text, pair, choices, fields })
+        Ok(Record { line, text, pair, choices, gold, fields })
+    }
+
+    fn gold(&self, fields: &Map<String, Value>) -> Result<Option<Value>, Failure> {
+        let name = match &self.label {
+            Some(name) if fields.contains_key(name) => Some(name.as_str()),
+            Some(name) => {
+                let text = format!("the record has no field `{name}`, only {}", list(fields.keys()));
+                return Err(
+                    Failure::input(text).help("name the field of the label with --columns label=NAME")
+                );
+            }
+            None => first(&GOLD, fields),
+        };
+        Ok(name.and_then(|name| fields.get(name)).filter(|value| !value.is_null()).cloned())
     }
 
     fn missing(&self, fields: &Map<String, Value>) -> Failure {

@@ -1,11 +1,13 @@
 //! Text records, streamed from the command line or from a file.
 //!
-//! Memory does not grow with the file. A record that cannot be read is an error of its own, with its line
+//! Memory does not grow with the file, except with SQuAD's, which is one JSON document. A record that cannot be read is an error of its own, with its line
 //! number, and the ones after it are read all the same.
 
 mod columns;
+mod conll;
 mod lines;
 mod rows;
+mod squad;
 #[cfg(test)]
 mod tests;
 
@@ -13,13 +15,14 @@ pub use columns::Columns;
 
 use crate::failure::Failure;
 use lines::Lines;
+use rows::Row;
 use serde_json::{Map, Value};
 use std::{borrow::Cow, fmt, fs::File, io::Read, path::Path, sync::Arc};
 
 /// One thing to ask a model about.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
-    /// The line it begins on, or which of the `--text`s it is, from 1.
+    /// The line it begins on, or which of the `--text`s or of a SQuAD file's questions it is, from 1.
     pub line: u64,
     /// The text, or the first of two.
     pub text: Text,
@@ -27,6 +30,8 @@ pub struct Record {
     pub pair: Option<String>,
     /// Endings to choose from.
     pub choices: Vec<String>,
+    /// What is right: a label, a score, tags, answers. It is among `fields`, too.
+    pub gold: Option<Value>,
     /// The other fields, such as `id`; answers carry them along.
     pub fields: Map<String, Value>,
 }
@@ -97,24 +102,39 @@ pub enum Format {
     Tsv,
     /// One text a line.
     Txt,
+    /// A word and its tag a line, a blank line after each sentence.
+    Conll,
+    /// The JSON document of SQuAD: articles, paragraphs, questions.
+    Squad,
 }
 
 impl Format {
-    /// Every format with its name, which is also its usual extension.
-    pub const ALL: [(Format, &'static str); 4] =
-        [(Format::Jsonl, "jsonl"), (Format::Csv, "csv"), (Format::Tsv, "tsv"), (Format::Txt, "txt")];
+    /// Every format with its name.
+    pub const ALL: [(Format, &'static str); 6] = [
+        (Format::Jsonl, "jsonl"),
+        (Format::Csv, "csv"),
+        (Format::Tsv, "tsv"),
+        (Format::Txt, "txt"),
+        (Format::Conll, "conll"),
+        (Format::Squad, "squad"),
+    ];
 
     /// The format with this name.
     pub fn from_name(name: &str) -> Option<Format> {
         Self::ALL.into_iter().find(|(_, known)| name.eq_ignore_ascii_case(known)).map(|(format, _)| format)
     }
 
+    /// The format that a file's extension names: its own name, or `ndjson` for jsonl and `json` for SQuAD.
     fn from_path(path: &Path) -> Result<Format, Failure> {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        let name = if extension.eq_ignore_ascii_case("ndjson") { "jsonl" } else { extension };
-        Self::from_name(name).ok_or_else(|| {
+        let name = match extension.to_ascii_lowercase().as_str() {
+            "ndjson" => "jsonl".to_owned(),
+            "json" => "squad".to_owned(),
+            other => other.to_owned(),
+        };
+        Self::from_name(&name).ok_or_else(|| {
             Failure::usage(format!("`{}` does not say by its name what format it has", path.display()))
-                .help("say it with --format jsonl, csv, tsv or txt")
+                .help("say it with --format jsonl, csv, tsv, txt, conll or squad")
         })
     }
 }
@@ -122,6 +142,7 @@ impl Format {
 /// Records one after another.
 pub struct Records {
     items: Box<dyn Iterator<Item = Result<Record, Problem>>>,
+    noun: &'static str,
 }
 
 impl Records {
@@ -134,9 +155,9 @@ impl Records {
         let mut pairs = pairs.into_iter();
         let records = (1..).zip(texts).map(move |(line, text)| {
             let (text, pair, choices) = (Text::Plain(text), pairs.next(), choices.clone());
-            Ok(Record { line, text, pair, choices, fields: Map::new() })
+            Ok(Record { line, text, pair, choices, gold: None, fields: Map::new() })
         });
-        Ok(Records { items: Box::new(records) })
+        Ok(Records { items: Box::new(records), noun: "text" })
     }
 
     /// Records of a file, or of the standard input where the path is `-`. The format is the one given, or the
@@ -166,22 +187,46 @@ impl Records {
         format: Option<Format>,
         columns: Columns,
     ) -> Result<Records, Failure> {
+        let empty = || Failure::input(format!("`{name}` is empty"));
+        if format == Some(Format::Squad) {
+            let rows = squad::rows(reader, name)?.ok_or_else(empty)?;
+            let none = || Failure::input(format!("`{name}` has no questions"));
+            return Self::of(Box::new(rows), Columns::default(), "question", none);
+        }
         let mut lines = Lines::new(reader);
         let Some(first) = lines.peek() else {
-            return Err(Failure::input(format!("`{name}` is empty")));
+            return Err(empty());
         };
         let braced = matches!(first, Ok((_, text)) if text.trim_start().starts_with('{'));
         let format = format.unwrap_or(if braced { Format::Jsonl } else { Format::Txt });
-        let columns = if format == Format::Txt { Columns::default() } else { columns };
+        let columns =
+            if matches!(format, Format::Txt | Format::Conll) { Columns::default() } else { columns };
         let rows = rows::rows(lines, format, &columns, name)?;
+        let none = || match format {
+            Format::Conll => Failure::input(format!("`{name}` has no sentences")),
+            _ => Failure::input(format!("`{name}` has a header and no records")),
+        };
+        Self::of(rows, columns, "line", none)
+    }
+
+    /// Records of rows; the failure where there are none.
+    fn of(
+        rows: Box<dyn Iterator<Item = Row>>,
+        columns: Columns,
+        noun: &'static str,
+        none: impl Fn() -> Failure,
+    ) -> Result<Records, Failure> {
         let mut items = rows.map(move |row| {
             let (line, fields) = row?;
             columns.record(line, fields).map_err(|failure| Problem::new(line, failure))
         });
-        let Some(first) = items.next() else {
-            return Err(Failure::input(format!("`{name}` has a header and no records")));
-        };
-        Ok(Records { items: Box::new(std::iter::once(first).chain(items)) })
+        let first = items.next().ok_or_else(none)?;
+        Ok(Records { items: Box::new(std::iter::once(first).chain(items)), noun })
+    }
+
+    /// What [`Record::line`] counts: "line", "question" or "text".
+    pub fn noun(&self) -> &'static str {
+        self.noun
     }
 }
 

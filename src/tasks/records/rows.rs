@@ -3,6 +3,7 @@
 use super::{
     Format, Problem,
     columns::Columns,
+    conll::Sentences,
     lines::{Item, LONGEST, Lines},
 };
 use crate::failure::Failure;
@@ -19,6 +20,8 @@ pub(super) fn rows(
     name: &str,
 ) -> Result<Box<dyn Iterator<Item = Row>>, Failure> {
     Ok(match format {
+        Format::Conll => Box::new(Sentences(lines)),
+        Format::Squad => return Err(Failure::input(format!("`{name}` is one JSON document"))),
         Format::Txt => Box::new(Filled(lines).map(|line| line.map(plain))),
         Format::Jsonl => Box::new(Filled(lines).map(|line| line.and_then(object))),
         Format::Csv => Box::new(Table::new(lines, commas, columns, name)?),
@@ -56,9 +59,13 @@ fn object((number, text): (u64, String)) -> Row {
 
 /// serde's message without its line number, which counts within the line.
 fn why(error: &serde_json::Error) -> String {
+    format!("{} at column {}", unplaced(error), error.column())
+}
+
+/// serde's message without its place.
+pub(super) fn unplaced(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(before, _)| before).to_owned();
-    format!("{text} at column {}", error.column())
+    text.rsplit_once(" at line ").map_or(text.as_str(), |(before, _)| before).to_owned()
 }
 
 /// Adds the cells of one line to a row; `open` says that the last cell so far is quoted and goes on.

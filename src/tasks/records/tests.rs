@@ -74,8 +74,8 @@ fn columns_are_named_or_numbered() {
         "`in` has no column that is known to be a text; its columns are `a`, `b`"
     );
     assert_eq!(
-        refused("a\tb\nx\ty\n", Format::Tsv, "text=c"),
-        "`in` has no column `c`; its columns are `a`, `b`"
+        refused("a\tb\nx\ty\n", Format::Tsv, "text=verse"),
+        "`in` has no column `verse`; its columns are `a`, `b`"
     );
     assert_eq!(shown("x\n", Format::Tsv, "text=2"), ["1!the record has no field `2`, only `1`"]);
     for wrong in ["text", "pair=a", "text=", "verse=a"] {
@@ -84,9 +84,82 @@ fn columns_are_named_or_numbered() {
 }
 
 #[test]
+fn what_is_right_is_found_or_named() {
+    let gold = |text: &str, format: Format, columns: &str| -> Vec<Value> {
+        let records = read(text.as_bytes(), Some(format), columns).unwrap().into_iter().map(Result::unwrap);
+        records.map(|record| record.gold.unwrap_or_default()).collect()
+    };
+    assert_eq!(gold("sentence\tlabel\na\t1\n", Format::Tsv, ""), [json!("1")]);
+    assert_eq!(gold("x\ty\na\t1\n", Format::Tsv, "text=x,label=y"), [json!("1")]);
+    assert_eq!(gold("text\ty\na\t1\n", Format::Tsv, "label=y"), [json!("1")]);
+    assert_eq!(gold("a\t1\n", Format::Tsv, "text=1,label=2"), [json!("1")]);
+    let lines = "{\"text\": \"a\", \"label\": null}\n{\"text\": \"a\", \"labels\": [1]}\n";
+    assert_eq!(gold(lines, Format::Jsonl, ""), [Value::Null, json!([1])]);
+    assert_eq!(
+        shown("a\t1\n", Format::Tsv, "text=1,label=3"),
+        ["1!the record has no field `3`, only `1`, `2`"]
+    );
+    assert_eq!(
+        refused("text,lable\na,1\n", Format::Csv, "text=text,label=label"),
+        "`in` has no column `label`; its columns are `text`, `lable`; did you mean `lable`?"
+    );
+}
+
+#[test]
+fn conll_is_read_by_sentence() {
+    let sentences = |text: &str| -> Vec<String> {
+        let show = |item: Result<Record, Problem>| match item {
+            Ok(r) => format!("{}:{}|{}", r.line, r.text.joined(), r.gold.unwrap_or_default()),
+            Err(p) => format!("{}!{}", p.line, p.failure),
+        };
+        read(text.as_bytes(), Some(Format::Conll), "").unwrap().into_iter().map(show).collect()
+    };
+    let text = "-DOCSTART- -X- O\n\nEU NNP B-ORG\nrejects VBZ O\n\n\n#\tO\r\nof the\tB-LOC\r\n \nx\ny";
+    assert_eq!(
+        sentences(text),
+        ["3:EU rejects|[\"B-ORG\",\"O\"]", "7:# of the|[\"O\",\"B-LOC\"]", "10:x y|null"]
+    );
+    assert_eq!(
+        sentences("a O\nb\n\nc O\n"),
+        ["2!the line has no tag, unlike those above it in its sentence", "4:c|[\"O\"]"]
+    );
+    assert_eq!(refused("-DOCSTART- O\n", Format::Conll, ""), "`in` has no sentences");
+}
+
+#[test]
+fn squad_is_read_by_question() {
+    let text = json!({"version": "2.0", "data": [{"title": "T", "paragraphs": [
+        {"context": "c", "qas": [
+            {"id": "x", "question": "q", "answers": [{"text": "c", "answer_start": 0}], "is_impossible": false},
+            {"id": "y", "answers": []},
+        ]},
+        {"context": "d", "qas": [{"id": "z", "question": "r", "answers": []}]},
+    ]}]});
+    let text = format!("\u{feff}{text}");
+    assert_eq!(
+        shown(&text, Format::Squad, ""),
+        ["1:q|c|", "2!`question` is missing, or is no text", "3:r|d|"]
+    );
+    let first = read(text.as_bytes(), Some(Format::Squad), "").unwrap().remove(0).unwrap();
+    assert_eq!(first.gold, Some(json!([{"text": "c", "answer_start": 0}])));
+    assert_eq!((&first.fields["id"], &first.fields["title"]), (&json!("x"), &json!("T")));
+    assert_eq!(refused("{\"data\": []}", Format::Squad, ""), "`in` has no questions");
+    assert_eq!(
+        refused("{\"data\": [{}]}", Format::Squad, ""),
+        "`in` is not laid out as SQuAD's JSON is: missing field `paragraphs` at line 1, column 12"
+    );
+    assert!(refused("{\"text\": 1}\n{}", Format::Squad, "").contains("missing field `data`"));
+    assert_eq!(
+        refused("{\"data\": []}\n{}", Format::Squad, ""),
+        "`in` is not one JSON document: trailing characters at line 2, column 1"
+    );
+}
+
+#[test]
 fn files_without_records_are_refused() {
     assert_eq!(refused("", Format::Jsonl, ""), "`in` is empty");
     assert_eq!(refused("\u{feff}\n  \n", Format::Txt, ""), "`in` is empty");
+    assert_eq!(refused(" ", Format::Squad, ""), "`in` is empty");
     assert_eq!(refused("text\n", Format::Csv, ""), "`in` has a header and no records");
 }
 
@@ -123,7 +196,9 @@ fn a_failing_disk_ends_the_records() {
 fn formats_are_found() {
     assert_eq!(Format::from_path(Path::new("a/b.TSV")).unwrap(), Format::Tsv);
     assert_eq!(Format::from_path(Path::new("b.ndjson")).unwrap(), Format::Jsonl);
-    assert_eq!(Format::from_path(Path::new("b.json")).unwrap_err().exit_code(), 2);
+    assert_eq!(Format::from_path(Path::new("b.json")).unwrap(), Format::Squad);
+    assert_eq!(Format::from_path(Path::new("b.conll")).unwrap(), Format::Conll);
+    assert_eq!(Format::from_path(Path::new("b.parquet")).unwrap_err().exit_code(), 2);
     let text = |text: &str| read(text.as_bytes(), None, "").unwrap().remove(0).unwrap().text;
     assert_eq!(text("\n {\"text\": \"a\"}"), Text::Plain("a".into()));
     assert_eq!(text("a{"), Text::Plain("a{".into()));
@@ -140,7 +215,7 @@ fn texts_pair_up() {
 
 proptest! {
     #[test]
-    fn no_bytes_panic(bytes: Vec<u8>, format in 0..5usize, numbered: bool) {
+    fn no_bytes_panic(bytes: Vec<u8>, format in 0..7usize, numbered: bool) {
         let format = Format::ALL.get(format).map(|(format, _)| *format);
         if let Ok(items) = read(&bytes, format, if numbered { "text=1,pair=2" } else { "" }) {
             let newlines = bytes.iter().filter(|byte| **byte == b'\n').count();
