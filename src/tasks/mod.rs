@@ -8,6 +8,7 @@
 pub mod answers;
 mod batch;
 mod even;
+pub mod metrics;
 mod options;
 pub mod records;
 mod run;

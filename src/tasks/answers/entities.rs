@@ -10,7 +10,7 @@ use crate::{
     tasks::{Example, records::Text},
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, ops::Range};
 
 /// The tag of a word that no piece of reached the model.
 const OUTSIDE: &str = "O";
@@ -110,31 +110,37 @@ fn word_places(words: &[String]) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// Merges neighbouring words by their tags: BIO, BIOES, BILOU, IO, or labels without a prefix. `I` and `E`
-/// after another label begin an entity of their own, as in the CoNLL scorer.
+/// The entities that the tags of the words spell.
 fn entities(words: &[Word], text: &str) -> Vec<Entity> {
-    let mut entities = Vec::new();
-    let mut open: Option<(&str, Vec<&Word>)> = None;
-    for word in words {
-        let Some((prefix, label)) = part(&word.tag) else {
-            entities.extend(open.take().and_then(|open| close(open, text)));
+    let tags: Vec<&str> = words.iter().map(|word| word.tag.as_str()).collect();
+    let entity = |(label, members): (&str, Range<usize>)| {
+        let members = words.get(members)?;
+        let place = (members.first()?.place.0, members.last()?.place.1);
+        let score = members.iter().filter_map(|word| word.score).sum::<f32>() / members.len() as f32;
+        Some(Entity { label: label.to_owned(), text: cut(text, place), start: place.0, end: place.1, score })
+    };
+    stretches(&tags).into_iter().filter_map(entity).collect()
+}
+
+/// The label and the words of every entity that the tags of a sentence spell: BIO, BIOES, BILOU, IO, or
+/// labels without a prefix. `I` and `E` after another label begin an entity of their own, as in conlleval.
+pub(in crate::tasks) fn stretches<'a>(tags: &[&'a str]) -> Vec<(&'a str, Range<usize>)> {
+    let mut stretches: Vec<(&str, Range<usize>)> = Vec::new();
+    let mut open = false;
+    for (at, tag) in tags.iter().enumerate() {
+        let Some((prefix, label)) = part(tag) else {
+            open = false;
             continue;
         };
-        match &mut open {
-            Some((same, members)) if *same == label && !matches!(prefix, "B" | "S" | "U") => {
-                members.push(word)
+        match stretches.last_mut() {
+            Some((same, words)) if open && *same == label && !matches!(prefix, "B" | "S" | "U") => {
+                words.end = at + 1;
             }
-            _ => {
-                entities.extend(open.take().and_then(|open| close(open, text)));
-                open = Some((label, vec![word]));
-            }
+            _ => stretches.push((label, at..at + 1)),
         }
-        if matches!(prefix, "E" | "L" | "S" | "U") {
-            entities.extend(open.take().and_then(|open| close(open, text)));
-        }
+        open = !matches!(prefix, "E" | "L" | "S" | "U");
     }
-    entities.extend(open.and_then(|open| close(open, text)));
-    entities
+    stretches
 }
 
 /// A tag's prefix and label: `("B", "PER")`, `("", "PER")` where it has none; nothing for `O`.
@@ -144,12 +150,6 @@ fn part(tag: &str) -> Option<(&str, &str)> {
         Some((prefix @ ("B" | "I" | "E" | "L" | "S" | "U"), label)) => Some((prefix, label)),
         _ => Some(("", tag)),
     }
-}
-
-fn close((label, members): (&str, Vec<&Word>), text: &str) -> Option<Entity> {
-    let place = (members.first()?.place.0, members.last()?.place.1);
-    let score = members.iter().filter_map(|word| word.score).sum::<f32>() / members.len() as f32;
-    Some(Entity { label: label.to_owned(), text: cut(text, place), start: place.0, end: place.1, score })
 }
 
 /// The letters `start..end` of a text.

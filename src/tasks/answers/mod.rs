@@ -21,6 +21,8 @@ pub use next_sentence::NextSentence;
 pub use scores::Scored;
 pub use span::{Candidate, Span};
 
+pub(in crate::tasks) use entities::stretches;
+
 use super::{Example, Options, Tokenizer};
 use crate::{
     answer::{Answer, AnswerKind},
