@@ -107,7 +107,8 @@ impl Sums {
         let inner = (self.signal + self.left - self.noise) / 2.0;
         let cosine = match () {
             () if self.signal <= 0.0 => 1.0,
-            () if self.left <= 0.0 => 0.0,
+            // Codes of the largest floats can be infinite.
+            () if self.left <= 0.0 || !self.left.is_finite() => 0.0,
             () => (inner / (self.signal.sqrt() * self.left.sqrt())).clamp(-1.0, 1.0),
         };
         Quality { clipped: self.clipped / self.values.max(1.0), signal_to_noise, cosine }

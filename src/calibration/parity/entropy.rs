@@ -35,6 +35,11 @@ pub(super) fn range(
 fn divergence(counts: &[f64], end: usize, levels: usize) -> f64 {
     let (inside, outside) = counts.split_at(end.min(counts.len()));
     let outside: f64 = outside.iter().sum();
+    let is_empty = |count: &f64| *count == 0.0;
+    // Nothing is in the last bin after quantization, where the clipped values are before.
+    if outside > 0.0 && inside.last().is_some_and(is_empty) && !inside.iter().all(is_empty) {
+        return f64::INFINITY;
+    }
     // The level of each bin, by the edges of `numpy.linspace`.
     let step = end as f64 / levels as f64;
     let mut level = 0;

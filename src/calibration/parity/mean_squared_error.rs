@@ -23,12 +23,14 @@ pub(super) fn range(
     if tried.iter().any(|range| *range < 0.0) {
         return Err(Fault::Parity("a candidate is negative"));
     }
+    let filled = centres.iter().zip(&histogram.counts).filter(|(_, count)| **count > 0);
+    let filled: Vec<(f32, f64)> = filled.map(|(centre, count)| (*centre, *count as f64)).collect();
     let error = |range: &f32| -> f64 {
-        let error = |(centre, count): (&f32, &u64)| {
+        let error = |(centre, count): &(f32, f64)| {
             let error = rounded(*centre, *range, storage) - centre;
-            f64::from(error * error) * *count as f64
+            f64::from(error * error) * count
         };
-        centres.iter().zip(&histogram.counts).map(error).sum()
+        filled.iter().map(error).sum()
     };
     let errors: Vec<f64> = tried.par_iter().map(error).collect();
     let least = errors.iter().copied().fold(f64::INFINITY, f64::min);

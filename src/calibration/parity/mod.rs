@@ -64,9 +64,9 @@ pub struct ParityHistogram {
     pub(super) seen: Counts,
 }
 
-/// The most bins that a histogram grows to. The library has no bound, and takes all
-/// memory where the first batch is much smaller than a later one.
-pub const MOST_BINS: usize = 1 << 22;
+/// The most bins that a histogram grows to. The library has no bound: it takes all
+/// memory, and entropy all time, where the first batch is much smaller than a later one.
+pub const MOST_BINS: usize = 1 << 16;
 
 impl ParityHistogram {
     /// Nothing collected yet.

@@ -1,5 +1,6 @@
 mod file;
 mod golden;
+mod methods;
 mod statistics;
 
 use super::*;
