@@ -1,5 +1,5 @@
-//! The reference set, through the binary: every float case, and every case whose
-//! quantizers are QDQBERT's own (per-channel weights, max calibration).
+//! The reference set, through the binary: every case in float and in every quantized
+//! mode that it has, and what each quantizer of a traced case gets and gives.
 //!
 //! The set was computed by HuggingFace's QDQBERT and lies beside the repository
 //! (`../shared/reference`); where it is absent the tests say so and check
@@ -8,7 +8,18 @@
 
 #![cfg(test)]
 
+#[path = "support/placement.rs"]
+mod placement;
+
 use candle_core::{Device, Tensor, safetensors};
+use qdqc::{
+    backends::candle::Executor,
+    checkpoint::{Checkpoint, HubOptions, Wanted},
+    compile::{self, Given, GivenTensor, Options},
+    graph::{Checked, NodeKind, Output},
+    ops::Op,
+    types::{DType, Dim},
+};
 use serde_json::Value;
 use std::io::Write;
 use std::{
@@ -133,48 +144,49 @@ fn cached(made: &Tensors) -> Tensors {
         .collect()
 }
 
-/// A column of the reference: which calls it has, and how we run them.
-#[derive(Clone, Copy)]
-struct Mode {
-    /// Its name in the manifests.
-    name: &'static str,
-    /// What the calls that have it list among their modes.
-    listed: &'static str,
-}
+/// How the reference's models are computed: without quantizers, or with those of a
+/// mode in its manifests.
+const MODES: [(&str, usize); 6] = [
+    ("float", 27),
+    ("quant_pc", 25),
+    ("quant_pt", 25),
+    ("quant_dynamic", 2),
+    ("quant_mixed", 1),
+    ("quant_e4m3", 1),
+];
 
-const FLOAT: Mode = Mode { name: "float", listed: "float" };
-const QUANTIZED: Mode = Mode { name: "quant_pc", listed: "quant" };
-
-impl Mode {
-    /// Without quantizers, or with the ranges that the reference calibrated.
-    fn flags(self, folder: &Path) -> Vec<String> {
-        match self.name {
-            "float" => vec!["--float".to_owned()],
-            name => vec![
-                "--amax".to_owned(),
-                folder.join(format!("amax.{name}.safetensors")).display().to_string(),
-            ],
-        }
+/// The spec of a case in a mode, and the flags that say where ranges are. Those of
+/// `quant_pc` are the bundled recipe's; the others are written for the case.
+fn placed(folder: &Path, case: &Value, mode: &str) -> (tempfile::TempDir, String, Vec<String>) {
+    let bundled = spec(case["model_class"].as_str().unwrap());
+    let own = tempfile::tempdir().unwrap();
+    let about = &case["modes"][mode];
+    let flags = match about["amax_file"].as_str() {
+        Some(file) => vec!["--amax".to_owned(), folder.join(file).display().to_string()],
+        None if mode == "float" => vec!["--float".to_owned()],
+        None => Vec::new(),
+    };
+    if ["float", "quant_pc"].contains(&mode) {
+        return (own, bundled.to_owned(), flags);
     }
+    let text = placement::placed(bundled, &about["quantizers"], about["amax_file"].is_null());
+    let path = own.path().join("placed.qdq");
+    std::fs::write(&path, text).unwrap();
+    (own, path.display().to_string(), flags)
 }
 
 /// Every call of one case in one mode; gives how many outputs were compared.
-fn model_case(folder: &Path, mode: Mode) -> usize {
-    let case = json(&folder.join("case.json"));
+fn model_case(folder: &Path, case: &Value, mode: &str) -> usize {
     let name = case["case"].as_str().unwrap().to_owned();
-    if case["modes"][mode.name].is_null() {
-        // Only the cases with settings of their own lack this mode.
-        assert!(["mixed", "e4m3"].contains(&name.as_str()), "{name} has no mode {}", mode.name);
-        return 0;
-    }
-    let spec = spec(case["model_class"].as_str().unwrap());
+    let (_own, spec, ranges) = placed(folder, case, mode);
+    let listed = if mode == "float" { "float" } else { "quant" };
     let inputs = load(&folder.join("inputs.safetensors"));
-    let outputs = load(&folder.join(format!("outputs.{}.safetensors", mode.name)));
-    let tolerances = &case["modes"][mode.name]["tolerances"];
+    let outputs = load(&folder.join(format!("outputs.{mode}.safetensors")));
+    let tolerances = &case["modes"][mode]["tolerances"];
     let mut made: BTreeMap<String, Tensors> = BTreeMap::new();
     let mut compared = 0;
     for call in case["calls"].as_array().unwrap() {
-        if !call["modes"].as_array().unwrap().contains(&mode.listed.into()) {
+        if !call["modes"].as_array().unwrap().contains(&listed.into()) {
             continue;
         }
         let call_name = call["name"].as_str().unwrap();
@@ -184,15 +196,15 @@ fn model_case(folder: &Path, mode: Mode) -> usize {
             given.extend(cached(&made[earlier]));
         }
         let expected = under(&outputs, &prefix);
-        let flags = [mode.flags(folder), flags(call, &expected)].concat();
-        let result = run(spec, &folder.join("checkpoint"), &given, &flags);
+        let flags = [ranges.clone(), flags(call, &expected)].concat();
+        let result = run(&spec, &folder.join("checkpoint"), &given, &flags);
         // The reference measures distances without the cache's length; see
         // `relative_positions_with_a_cache_equal_the_whole_text`.
         let quirk = call_name.starts_with("quirk.") && call["past_from"].is_string();
         if quirk {
             assert!(difference(&result["logits"], &expected["logits"]) > 1e-3, "{name}: the quirk is gone");
         } else {
-            let case = format!("{name} {call_name} {}", mode.name);
+            let case = format!("{name} {call_name} {mode}");
             compared +=
                 compare(&case, &expected, &result, |output| atol(tolerances, &format!("{prefix}{output}")));
         }
@@ -201,34 +213,118 @@ fn model_case(folder: &Path, mode: Mode) -> usize {
     compared
 }
 
-/// Every case in one mode; gives how many outputs of how many cases were compared.
-fn models(mode: Mode) -> Option<(usize, usize)> {
-    let reference = reference()?;
-    let (mut compared, mut cases) = (0, 0);
-    for entry in std::fs::read_dir(reference.join("models")).unwrap() {
-        let folder = entry.unwrap().path();
-        // This one is about calibration: it has no calls.
-        if folder.file_name().unwrap() == "hist_calib" {
-            continue;
+/// The manifests of the models, with their folders. `hist_calib` is not among them:
+/// it has no calls, and a test of its own.
+fn cases(reference: &Path) -> Vec<(PathBuf, Value)> {
+    let folders = std::fs::read_dir(reference.join("models")).unwrap().map(|entry| entry.unwrap().path());
+    let cases = folders.filter(|folder| folder.file_name().unwrap() != "hist_calib");
+    cases.map(|folder| (folder.clone(), json(&folder.join("case.json")))).collect()
+}
+
+#[test]
+fn models_give_the_reference_outputs_in_every_mode() {
+    let Some(reference) = reference() else { return };
+    let mut found: BTreeMap<String, usize> = BTreeMap::new();
+    for (folder, case) in cases(&reference) {
+        for mode in case["modes"].as_object().unwrap().keys() {
+            assert!(model_case(&folder, &case, mode) > 0, "{} {mode}: nothing was compared", case["case"]);
+            *found.entry(mode.clone()).or_default() += 1;
         }
-        let outputs = model_case(&folder, mode);
-        compared += outputs;
-        cases += usize::from(outputs > 0);
     }
-    eprintln!("{compared} outputs of {cases} cases compared");
-    Some((compared, cases))
+    assert_eq!(found, MODES.map(|(mode, count)| (mode.to_owned(), count)).into());
 }
 
 #[test]
-fn models_give_the_reference_outputs() {
-    let Some((compared, cases)) = models(FLOAT) else { return };
-    assert!(cases >= 27 && compared >= 300, "{cases} cases, {compared} outputs");
+fn histogram_calibrated_models_give_the_reference_outputs() {
+    let Some(reference) = reference() else { return };
+    let folder = reference.join("models/hist_calib");
+    let case = json(&folder.join("case.json"));
+    let outputs = load(&folder.join("outputs.safetensors"));
+    let given = under(&load(&folder.join("inputs.safetensors")), "eval.");
+    let methods = case["methods"].as_object().unwrap();
+    for (method, about) in methods {
+        let amax = folder.join(about["amax_file"].as_str().unwrap()).display().to_string();
+        let spec = spec(case["model_class"].as_str().unwrap());
+        let made = run(spec, &folder.join("checkpoint"), &given, &["--amax".to_owned(), amax]);
+        let tolerance = about["tolerance"]["atol"].as_f64().unwrap();
+        let expected = Tensors::from([("logits".to_owned(), outputs[&format!("{method}.logits")].clone())]);
+        assert_eq!(compare(method, &expected, &made, |_| tolerance), 1);
+    }
+    assert_eq!(methods.len(), 5);
+}
+
+/// The graph of a call with the input and the output of every quantizer as outputs.
+fn traced(text: &str, options: &Options) -> Checked {
+    let (program, problems) = compile::load("traced.qdq", text, &qdqc::specs::BundledLibrary);
+    assert!(problems.is_empty(), "{problems:?}");
+    let (graph, problems) = compile::compile(&program, options, true);
+    let mut graph = graph.unwrap_or_else(|| panic!("{problems:?}")).into_inner();
+    let mut outputs = Vec::new();
+    for (id, node) in graph.iter() {
+        if let NodeKind::Op(Op::FakeQuantize(_)) = &node.kind {
+            outputs.push(Output { name: format!("{}.input", node.name), node: node.operands[0] });
+            outputs.push(Output { name: format!("{}.output", node.name), node: id });
+        }
+    }
+    graph.outputs = outputs;
+    Checked::new(graph).unwrap()
 }
 
 #[test]
-fn quantized_models_give_the_reference_outputs() {
-    let Some((compared, cases)) = models(QUANTIZED) else { return };
-    assert!(cases >= 25 && compared >= 300, "{cases} cases, {compared} outputs");
+fn every_quantizer_gets_and_gives_what_the_reference_traced() {
+    let Some(reference) = reference() else { return };
+    let mut compared = BTreeMap::new();
+    for (folder, case) in cases(&reference) {
+        for (mode, about) in case["modes"].as_object().unwrap() {
+            let Some(file) = about["trace"]["file"].as_str() else { continue };
+            let expected = load(&folder.join(file));
+            let call = about["trace"]["call"].as_str().unwrap();
+            let inputs = under(&load(&folder.join("inputs.safetensors")), &format!("{call}."));
+            let made = trace(&folder, &case, mode, inputs);
+            let tolerances = about["tolerances"].as_object().unwrap().iter();
+            let worst = tolerances.filter_map(|(_, about)| about["atol"].as_f64()).fold(0.0, f64::max);
+            assert_eq!(made.len(), expected.len(), "{} {mode}", case["case"]);
+            for (name, expected) in &expected {
+                // No code may differ, and a step is far more than this.
+                let apart = difference(&made[name], expected);
+                assert!(apart <= worst, "{} {mode}: {name} is off by {apart:e}", case["case"]);
+            }
+            compared.insert(format!("{} {mode}", case["case"].as_str().unwrap()), expected.len());
+        }
+    }
+    assert_eq!(compared.len(), 5, "{compared:?}");
+    assert!(compared.values().all(|count| *count >= 80), "{compared:?}");
+}
+
+/// What each quantizer of a case gets and gives in one call.
+fn trace(folder: &Path, case: &Value, mode: &str, inputs: Tensors) -> Tensors {
+    let about = &case["modes"][mode];
+    let class = spec(case["model_class"].as_str().unwrap());
+    let text = placement::placed(class, &about["quantizers"], about["amax_file"].is_null());
+    let location = folder.join("checkpoint").display().to_string();
+    let mut checkpoint = Checkpoint::open(&location, &HubOptions::from_env()).unwrap();
+    if let Some(file) = about["amax_file"].as_str() {
+        checkpoint.overlay(&folder.join(file)).unwrap();
+    }
+    let element = |tensor: &Tensor| if tensor.dtype().is_int() { DType::I64 } else { DType::F32 };
+    let given = |tensor: &Tensor| GivenTensor { dtype: element(tensor), shape: tensor.dims().to_vec() };
+    let given = inputs.iter().map(|(name, tensor)| (name.clone(), given(tensor))).collect();
+    let options =
+        Options { config: checkpoint.config.clone(), inputs: Given::Exactly(given), ..Options::default() };
+    let graph = traced(&text, &options);
+    let wanted = graph.nodes.iter().filter_map(|node| match &node.kind {
+        NodeKind::Parameter(parameter) => {
+            let size = |dim: &Dim| usize::try_from(dim.as_known().unwrap()).unwrap();
+            let shape = node.ty.shape.iter().map(size).collect();
+            let (path, tied) = (parameter.path.clone(), parameter.tied.clone());
+            Some(Wanted { path, shape, tied, ..Wanted::default() })
+        }
+        _ => None,
+    });
+    let wanted: Vec<_> = wanted.collect();
+    let (weights, _) = checkpoint.load(&wanted, &Device::Cpu, candle_core::DType::F32).unwrap();
+    let executor = Executor::new(graph, weights, &Device::Cpu).unwrap();
+    executor.run(&inputs.into_iter().collect()).unwrap().into_iter().collect()
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod bind;
 mod fuse;
 mod observe;
 mod plan;
+mod share;
 #[cfg(test)]
 mod tests;
 mod variants;
@@ -21,6 +22,7 @@ use crate::{
 use bind::{bind, convert};
 use candle_core::{Device, Tensor};
 use plan::{Plan, Step, Work};
+use share::Ranges;
 use std::collections::{BTreeMap, HashMap};
 
 /// A graph with its weights, ready to be called.
@@ -72,21 +74,24 @@ impl Executor {
         device: &Device,
         watched: &[NodeId],
     ) -> Result<Executor, Failure> {
-        let mut executor = Executor::unfolded(graph, weights, device, watched)?;
+        let mut executor = Executor::unfolded(graph, weights, device, watched, true)?;
         executor.fold()?;
         Ok(executor)
     }
 
-    /// With the weights alone: nothing is computed yet.
+    /// With the weights alone: nothing is computed yet. `share`: quantizers that do
+    /// the same to one value are one.
     fn unfolded(
         graph: Checked,
         mut weights: HashMap<String, Tensor>,
         device: &Device,
         watched: &[NodeId],
+        share: bool,
     ) -> Result<Executor, Failure> {
-        // Joint steps have no gradients.
-        let fused = device.is_cpu() && !weights.values().any(Tensor::track_op);
-        let plan = Plan::new(&graph, fused, watched);
+        // Joint steps have no gradients, and what is trained does not stay the same.
+        let trained = weights.values().any(Tensor::track_op);
+        let ranges = (share && !trained).then(|| Ranges::new(&graph, &weights));
+        let plan = Plan::new(&graph, device.is_cpu() && !trained, watched, ranges);
         let mut constants = vec![None; graph.nodes.len()];
         for (id, node) in graph.iter().filter(|(id, _)| plan.is_live(*id)) {
             let value = match &node.kind {

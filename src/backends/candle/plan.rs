@@ -1,6 +1,6 @@
 //! Which nodes are run, in what order, and when their values are freed.
 
-use super::fuse::fuse;
+use super::{fuse::fuse, share::Ranges};
 use crate::{
     graph::{Graph, Node, NodeId, NodeKind},
     ops::{Attribute, Op},
@@ -54,8 +54,8 @@ pub(super) struct Plan {
     live: Vec<bool>,
     /// Values that are shown to an observer: no step is joined across them.
     watched: Vec<NodeId>,
-    /// By node: the node whose value it has; another one for boundaries and
-    /// dropout.
+    /// By node: the node whose value it has; another one for boundaries, dropout
+    /// and quantizers that do the same.
     sources: Vec<NodeId>,
 }
 
@@ -65,10 +65,11 @@ const SMALL: i64 = 1 << 16;
 
 impl Plan {
     /// The plan for every output. `fused` joins steps where a CPU has a loop for
-    /// several at once, and `watched` values are computed as they are.
-    pub(super) fn new(graph: &Graph, fused: bool, watched: &[NodeId]) -> Plan {
+    /// several at once, `watched` values are computed as they are, and where `ranges`
+    /// are the same, so are quantized values.
+    pub(super) fn new(graph: &Graph, fused: bool, watched: &[NodeId], ranges: Option<Ranges<'_>>) -> Plan {
         let live = vec![false; graph.nodes.len()];
-        let sources = sources(graph);
+        let sources = sources(graph, ranges);
         let mut plan = Plan { constant: Vec::new(), steps: Vec::new(), live, watched: Vec::new(), sources };
         plan.watched = watched.iter().map(|id| plan.source(*id)).collect();
         let outputs: Vec<_> = graph.outputs.iter().map(|output| plan.source(output.node)).collect();
@@ -167,12 +168,17 @@ fn at(flags: &[bool], id: NodeId) -> bool {
 }
 
 /// By node: the node whose value it has.
-fn sources(graph: &Graph) -> Vec<NodeId> {
+fn sources(graph: &Graph, mut ranges: Option<Ranges>) -> Vec<NodeId> {
     let mut sources: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
     for (id, node) in graph.iter() {
         let same = matches!(node.kind, NodeKind::Boundary | NodeKind::Op(Op::Dropout(_)));
-        let operand = node.operands.first().filter(|_| same);
-        sources.push(operand.and_then(|operand| sources.get(operand.index()).copied()).unwrap_or(id));
+        let value = node.operands.first().and_then(|operand| sources.get(operand.index()).copied());
+        let source = match value {
+            Some(value) if same => Some(value),
+            Some(value) => ranges.as_mut().and_then(|ranges| ranges.earlier(id, value)),
+            None => None,
+        };
+        sources.push(source.unwrap_or(id));
     }
     sources
 }

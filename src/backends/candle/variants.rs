@@ -52,7 +52,7 @@ impl Variants {
         weights: HashMap<String, Tensor>,
         device: &Device,
     ) -> Result<Variants, Failure> {
-        let executor = Executor::unfolded(graph, weights, device, &[])?;
+        let executor = Executor::unfolded(graph, weights, device, &[], false)?;
         let quantizers: HashMap<NodeId, usize> = executor.graph.attached.iter().copied().collect();
         let mut depends: HashMap<NodeId, On> = HashMap::new();
         for step in &executor.plan.constant {

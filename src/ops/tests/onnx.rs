@@ -15,7 +15,8 @@ fn floats(bits: &Value) -> Vec<f32> {
 
 #[test]
 fn every_number_is_that_of_onnx_runtime() {
-    let cases: Value = serde_json::from_str(include_str!("../../../tests/onnx/quantize_dequantize.json")).unwrap();
+    let cases: Value =
+        serde_json::from_str(include_str!("../../../tests/onnx/quantize_dequantize.json")).unwrap();
     let cases = cases.as_array().unwrap();
     for case in cases {
         let kind = case["kind"].as_str().unwrap();
@@ -39,7 +40,10 @@ fn every_number_is_that_of_onnx_runtime() {
         let made = op.semantics().eval(&[x, amax], &Bindings::new()).unwrap();
         let made = made.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         for ((made, y), x) in made.iter().zip(floats(&case["y"])).zip(floats(&case["x"])) {
-            assert!(made.to_bits() == y.to_bits(), "{kind}, axis {axis:?}: {x:e} becomes {made:e}, not {y:e}");
+            assert!(
+                made.to_bits() == y.to_bits(),
+                "{kind}, axis {axis:?}: {x:e} becomes {made:e}, not {y:e}"
+            );
         }
     }
     assert_eq!(cases.len(), 42);

@@ -68,13 +68,12 @@ impl Codes {
     #[inline(always)]
     pub(super) fn round(self, value: f32, grid: Grid) -> f32 {
         let value = limit(value, grid.low, grid.high);
+        let code = |scaled: f32| nearest(limit(scaled, self.least, self.largest));
         match (self.float, self.divides) {
-            // Adding 0 makes one zero of both, as integers have one.
-            (false, true) => {
-                (limit(value / grid.into, self.least, self.largest).round_ties_even() + 0.0) * grid.back
-            }
+            (false, true) => code(value / grid.into) * grid.back,
             (false, false) => {
-                limit(value * grid.into, self.least, self.largest).round_ties_even() / grid.back
+                let scaled = value * grid.into;
+                code(scaled).copysign(scaled) / grid.back
             }
             (true, true) => e4m3(value / grid.into) * grid.back,
             (true, false) if value.abs() < TINY => 0.0,
@@ -104,5 +103,14 @@ pub(super) fn e4m3(value: f32) -> f32 {
     let step = f32::from_bits(exponent << 23);
     let inverse = f32::from_bits((254 - exponent) << 23);
     // NaN has the largest exponent; whatever it is multiplied with, it stays NaN.
-    (value * inverse).round_ties_even() * step
+    (nearest(value * inverse) * step).copysign(value)
+}
+
+/// The nearest whole number, half steps to the even one, of numbers below `2^22`. As
+/// integers have one zero, -0 becomes 0.
+#[inline(always)]
+fn nearest(value: f32) -> f32 {
+    // Sums beyond 2^23 are whole numbers.
+    const ROUND: f32 = 12_582_912.0;
+    (value + ROUND) - ROUND
 }

@@ -1,92 +1,113 @@
 //! Straight-through gradients: whose numbers pass, and what bounds get.
 
-use super::{Span, Turns, turns::in_pieces};
+use super::turns::{Span, Turns, in_pieces, write};
 use std::ops::Range;
 
 /// What is left of `upstream` where `x` lies between the bounds of its range, these
-/// included; 0 elsewhere, and where `x` is NaN.
-pub(super) fn passed(x: &[f32], upstream: &[f32], turns: Turns, bounds: &[(f32, f32)]) -> Vec<f32> {
-    let spread = turns.spread(bounds);
-    let passes = |x: f32, (low, high): (f32, f32)| low <= x && x <= high;
-    let (result, _) = in_pieces(x, |start, x, result| {
-        let upstream = upstream.get(start..).unwrap_or_default();
-        turns.spans(start, start + x.len(), |place, span| {
-            let Some((x, upstream, result)) = parts(x, upstream, result, place) else { return };
-            let each = x.iter().zip(upstream).zip(result);
-            match span {
-                Span::Run(at) => {
-                    let Some(bounds) = bounds.get(at).copied() else { return };
-                    each.for_each(|((x, upstream), result)| {
-                        *result = if passes(*x, bounds) { *upstream } else { 0.0 }
-                    });
-                }
-                Span::Spread(at) => {
-                    let bounds = spread.get(at..).unwrap_or_default();
-                    each.zip(bounds).for_each(|(((x, upstream), result), bounds)| {
-                        *result = if passes(*x, *bounds) { *upstream } else { 0.0 };
-                    });
-                }
-            }
-        });
-    });
-    result
+/// included; 0 elsewhere, and where `x` is NaN. `None` where the sizes do not agree.
+pub(super) fn passed(x: &[f32], upstream: &[f32], turns: Turns, bounds: &[(f32, f32)]) -> Option<Vec<f32>> {
+    let [low, high] = [turns.spread(bounds, |bounds| bounds.0), turns.spread(bounds, |bounds| bounds.1)];
+    let (result, _) = in_pieces(
+        x.len(),
+        #[inline(always)]
+        |start: usize, room: &mut [_]| {
+            let mut written = 0;
+            turns.spans(
+                start,
+                start + room.len(),
+                #[inline(always)]
+                |place, span| {
+                    let Some((x, upstream)) = parts(x, upstream, start, &place) else { return };
+                    let Some(room) = room.get_mut(place) else { return };
+                    let each = x.iter().zip(upstream);
+                    written += match span {
+                        Span::Run(at) => match bounds.get(at).copied() {
+                            Some((low, high)) => {
+                                write(room, each.map(|(x, g)| if low <= *x && *x <= high { *g } else { 0.0 }))
+                            }
+                            None => 0,
+                        },
+                        Span::Spread(at) => {
+                            let low = low.get(at..).unwrap_or_default();
+                            let high = high.get(at..).unwrap_or_default();
+                            let each = each.zip(low.iter().zip(high));
+                            write(
+                                room,
+                                each.map(
+                                    |((x, g), (low, high))| if low <= x && x <= high { *g } else { 0.0 },
+                                ),
+                            )
+                        }
+                    };
+                },
+            );
+            (written, ())
+        },
+    )?;
+    Some(result)
 }
 
 /// What is left of `upstream` where `x` lies inside its range, and the sums of the
 /// rest: of all ranges first those of numbers at or below the least, then those of
 /// numbers at or above the largest. Sums are made in f64, in one order whatever the
-/// number of cores.
+/// number of cores. `None` where the sizes do not agree.
 pub(super) fn divided(
     x: &[f32],
     upstream: &[f32],
     turns: Turns,
     bounds: &[(f32, f32)],
-) -> (Vec<f32>, Vec<f32>) {
-    let spread = turns.spread(bounds);
-    let index = turns.spread(&(0..bounds.len()).collect::<Vec<_>>());
-    let (result, found) = in_pieces(x, |start, x, result| {
-        let upstream = upstream.get(start..).unwrap_or_default();
+) -> Option<(Vec<f32>, Vec<f32>)> {
+    let spread = turns.spread(bounds, |bounds| *bounds);
+    let places: Vec<usize> = (0..bounds.len()).collect();
+    let places = turns.spread(&places, |at| *at);
+    let piece = |start: usize, room: &mut [_]| {
         let mut sums: Vec<(usize, [f64; 2])> = Vec::new();
-        turns.spans(start, start + x.len(), |place, span| {
-            let Some((x, upstream, result)) = parts(x, upstream, result, place) else { return };
+        let mut written = 0;
+        turns.spans(start, start + room.len(), |place, span| {
+            let Some((x, upstream)) = parts(x, upstream, start, &place) else { return };
+            let Some(room) = room.get_mut(place) else { return };
+            let each = x.iter().zip(upstream);
             match span {
                 Span::Run(at) => {
                     let Some(bounds) = bounds.get(at).copied() else { return };
-                    let each = x.iter().zip(upstream).zip(result);
-                    let sum = each.fold([0.0, 0.0], |sum, ((x, upstream), result)| {
-                        *result = inside(*x, *upstream, bounds);
-                        added(sum, outside(*x, *upstream, bounds))
-                    });
+                    let sum = each.clone().map(|(x, g)| outside(*x, *g, bounds)).fold([0.0; 2], added);
+                    written += write(room, each.map(|(x, g)| inside(*x, *g, bounds)));
                     sums.push((at, sum));
                 }
                 Span::Spread(at) => {
                     let bounds = spread.get(at..).unwrap_or_default();
-                    let index = index.get(at..).unwrap_or_default();
-                    let each = x.iter().zip(upstream).zip(result).zip(bounds.iter().zip(index));
-                    sums.extend(each.map(|(((x, upstream), result), (bounds, at))| {
-                        *result = inside(*x, *upstream, *bounds);
-                        (*at, outside(*x, *upstream, *bounds))
-                    }));
+                    let places = places.get(at..).unwrap_or_default();
+                    let each = each.zip(bounds);
+                    sums.extend(
+                        places
+                            .iter()
+                            .zip(each.clone())
+                            .map(|(at, ((x, g), bounds))| (*at, outside(*x, *g, *bounds))),
+                    );
+                    written += write(room, each.map(|((x, g), bounds)| inside(*x, *g, *bounds)));
                 }
             }
         });
-        sums
-    });
+        (written, sums)
+    };
+    let (of_x, sums) = in_pieces(x.len(), piece)?;
     let mut totals = vec![[0.0_f64; 2]; bounds.len()];
-    for (at, sum) in found.into_iter().flatten() {
+    for (at, sum) in sums.into_iter().flatten() {
         if let Some(total) = totals.get_mut(at) {
             *total = added(*total, sum);
         }
     }
-    let of = |side: fn(&[f64; 2]) -> f64| totals.iter().map(move |sums| side(sums) as f32);
-    let sums = of(|[low, _]| *low).chain(of(|[_, high]| *high)).collect();
-    (result, sums)
+    let least = totals.iter().map(|[least, _]| *least as f32);
+    let largest = totals.iter().map(|[_, largest]| *largest as f32);
+    Some((of_x, least.chain(largest).collect()))
 }
 
+#[inline(always)]
 fn inside(x: f32, upstream: f32, (low, high): (f32, f32)) -> f32 {
     if low < x && x < high { upstream } else { 0.0 }
 }
 
+#[inline(always)]
 fn outside(x: f32, upstream: f32, (low, high): (f32, f32)) -> [f64; 2] {
     let upstream = f64::from(upstream);
     [if x <= low { upstream } else { 0.0 }, if x >= high { upstream } else { 0.0 }]
@@ -96,13 +117,14 @@ fn added([a, b]: [f64; 2], [c, d]: [f64; 2]) -> [f64; 2] {
     [a + c, b + d]
 }
 
-type Parts<'a> = (&'a [f32], &'a [f32], &'a mut [f32]);
-
+/// The numbers at a place of the piece that begins at `start`, and their gradients.
+#[inline(always)]
 fn parts<'a>(
     x: &'a [f32],
     upstream: &'a [f32],
-    result: &'a mut [f32],
-    place: Range<usize>,
-) -> Option<Parts<'a>> {
-    Some((x.get(place.clone())?, upstream.get(place.clone())?, result.get_mut(place)?))
+    start: usize,
+    place: &Range<usize>,
+) -> Option<(&'a [f32], &'a [f32])> {
+    let place = start + place.start..start + place.end;
+    Some((x.get(place.clone())?, upstream.get(place)?))
 }

@@ -17,7 +17,7 @@ pub(crate) use magnitude::magnitude;
 use super::{lend, unfit};
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
 use codes::Grid;
-use turns::{Span, Turns, in_pieces};
+use turns::{Span, Turns, in_pieces, write};
 
 /// What a range is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,12 +128,15 @@ impl CustomOp2 for FakeQuantizer {
         let (of_x, of_bounds) = match self.bounds {
             Bounds::Magnitude => {
                 let passing: Vec<_> = ranges.iter().map(|amax| self.codes.passing(*amax)).collect();
-                (gradient::passed(x_lent.in_order()?, upstream_lent.in_order()?, self.turns, &passing), None)
+                let of_x =
+                    gradient::passed(x_lent.in_order()?, upstream_lent.in_order()?, self.turns, &passing);
+                (of_x.ok_or_else(unfit)?, None)
             }
             Bounds::Learned => {
                 let bounds = pairs(ranges);
                 let (of_x, of_bounds) =
-                    gradient::divided(x_lent.in_order()?, upstream_lent.in_order()?, self.turns, &bounds);
+                    gradient::divided(x_lent.in_order()?, upstream_lent.in_order()?, self.turns, &bounds)
+                        .ok_or_else(unfit)?;
                 (of_x, Some(of_bounds))
             }
         };
@@ -163,52 +166,75 @@ impl FakeQuantizer {
     fn round(&self, x: &[f32], grids: &[Grid]) -> Result<Vec<f32>> {
         let codes = self.codes;
         // A loop for each kind of rounding, so that none decides anew for every number.
-        let (result, negative) =
-            match (codes.float, codes.divides) {
-                (false, true) => self
-                    .each(x, grids, |x, grid| Codes { float: false, divides: true, ..codes }.round(x, grid)),
-                (false, false) => self
-                    .each(x, grids, |x, grid| Codes { float: false, divides: false, ..codes }.round(x, grid)),
-                (true, true) => self
-                    .each(x, grids, |x, grid| Codes { float: true, divides: true, ..codes }.round(x, grid)),
-                (true, false) => self
-                    .each(x, grids, |x, grid| Codes { float: true, divides: false, ..codes }.round(x, grid)),
-            };
-        if negative { Err(is_negative()) } else { Ok(result) }
+        match (codes.float, codes.divides) {
+            (false, true) => self.each(x, grids, Codes { float: false, divides: true, ..codes }),
+            (false, false) => self.each(x, grids, Codes { float: false, divides: false, ..codes }),
+            (true, true) => self.each(x, grids, Codes { float: true, divides: true, ..codes }),
+            (true, false) => self.each(x, grids, Codes { float: true, divides: false, ..codes }),
+        }
     }
 
-    /// Also whether a number is negative that must not be.
-    fn each(&self, x: &[f32], grids: &[Grid], round: impl Fn(f32, Grid) -> f32 + Sync) -> (Vec<f32>, bool) {
-        let spread = [
-            self.turns.spread(&grids.iter().map(|grid| grid.into).collect::<Vec<_>>()),
-            self.turns.spread(&grids.iter().map(|grid| grid.back).collect::<Vec<_>>()),
-            self.turns.spread(&grids.iter().map(|grid| grid.low).collect::<Vec<_>>()),
-            self.turns.spread(&grids.iter().map(|grid| grid.high).collect::<Vec<_>>()),
+    #[inline(always)]
+    fn each(&self, x: &[f32], grids: &[Grid], codes: Codes) -> Result<Vec<f32>> {
+        let spread: [Vec<f32>; 4] = [
+            self.turns.spread(grids, |grid| grid.into),
+            self.turns.spread(grids, |grid| grid.back),
+            self.turns.spread(grids, |grid| grid.low),
+            self.turns.spread(grids, |grid| grid.high),
         ];
-        let checked = self.codes.refuses_negative();
-        let (result, negative) = in_pieces(x, |start, x, result| {
-            self.turns.spans(start, start + x.len(), |place, span| {
-                let (Some(x), Some(result)) = (x.get(place.clone()), result.get_mut(place)) else { return };
-                match span {
-                    Span::Run(at) => {
-                        let Some(grid) = grids.get(at).copied() else { return };
-                        for (x, result) in x.iter().zip(result) {
-                            *result = round(*x, grid);
-                        }
-                    }
-                    Span::Spread(at) => {
-                        let [into, back, low, high] =
-                            spread.each_ref().map(|each| each.get(at..).unwrap_or_default());
-                        let grids = into.iter().zip(back).zip(low).zip(high);
-                        for ((x, result), (((into, back), low), high)) in x.iter().zip(result).zip(grids) {
-                            *result = round(*x, Grid { into: *into, back: *back, low: *low, high: *high });
-                        }
-                    }
-                }
-            });
-            checked && x.iter().fold(false, |found, x| found | (*x < 0.0))
-        });
-        (result, negative.contains(&true))
+        let turns = self.turns;
+        let checked = codes.refuses_negative();
+        let (result, negative) = in_pieces(
+            x.len(),
+            #[inline(always)]
+            |start, room| {
+                let x = x.get(start..start + room.len()).unwrap_or_default();
+                let mut written = 0;
+                turns.spans(
+                    start,
+                    start + room.len(),
+                    #[inline(always)]
+                    |place, span| {
+                        let (Some(x), Some(room)) = (x.get(place.clone()), room.get_mut(place)) else {
+                            return;
+                        };
+                        written += match span {
+                            Span::Run(at) => match grids.get(at).copied() {
+                                Some(grid) => write(
+                                    room,
+                                    x.iter().map(
+                                        #[inline(always)]
+                                        |x| codes.round(*x, grid),
+                                    ),
+                                ),
+                                None => 0,
+                            },
+                            Span::Spread(at) => {
+                                let [into, back, low, high] =
+                                    spread.each_ref().map(|each| each.get(at..).unwrap_or_default());
+                                let grids = into.iter().zip(back).zip(low.iter().zip(high));
+                                let each = x.iter().zip(grids);
+                                write(
+                                    room,
+                                    each.map(
+                                        #[inline(always)]
+                                        |(x, ((into, back), (low, high)))| {
+                                            codes.round(
+                                                *x,
+                                                Grid { into: *into, back: *back, low: *low, high: *high },
+                                            )
+                                        },
+                                    ),
+                                )
+                            }
+                        };
+                    },
+                );
+                (written, checked && x.iter().fold(false, |found, x| found | (*x < 0.0)))
+            },
+        )
+        .ok_or_else(unfit)?;
+        if negative.contains(&true) { Err(is_negative()) } else { Ok(result) }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Which range each number of a tensor has.
 
 use super::super::PIECE;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
-use std::ops::Range;
+use std::{mem::MaybeUninit, ops::Range};
 
 /// In memory order, each of some ranges holds for `run` numbers, and after the last
 /// one it is the first one's turn again.
@@ -34,9 +34,9 @@ impl Turns {
     }
 
     /// What belongs to each range, as often as [`Span`]s want it.
-    pub(super) fn spread<T: Copy>(self, each: &[T]) -> Vec<T> {
+    pub(super) fn spread<A, B: Copy>(self, each: &[A], of: impl Fn(&A) -> B) -> Vec<B> {
         let copies = if self.is_spread() { self.run } else { 1 };
-        each.iter().flat_map(|one| std::iter::repeat_n(*one, copies)).collect()
+        each.iter().flat_map(|one| std::iter::repeat_n(of(one), copies)).collect()
     }
 
     /// The numbers from `start` up to `end` in memory, as spans.
@@ -55,22 +55,53 @@ impl Turns {
     }
 }
 
-/// One number for each of `x`: `piece` writes those of some numbers of `x`, which
-/// begin at the place it is told, and says what it found. All of what it is given
-/// to write has a value already where `x` is written over.
+/// `count` numbers that `piece` writes, some at a time: it is given the place of the
+/// first one and room for them, and says how many it wrote, from the front, and what
+/// it found. `None` where it did not write all.
+#[inline(always)]
 pub(super) fn in_pieces<R: Send>(
-    x: &[f32],
-    piece: impl Fn(usize, &[f32], &mut [f32]) -> R + Sync,
-) -> (Vec<f32>, Vec<R>) {
+    count: usize,
+    piece: impl Fn(usize, &mut [MaybeUninit<f32>]) -> (usize, R) + Sync,
+) -> Option<(Vec<f32>, Vec<R>)> {
     let arch = Arch::new();
-    let mut result = vec![0.0; x.len()];
-    let pieces = x.par_chunks(PIECE).zip(result.par_chunks_mut(PIECE)).enumerate();
-    let found = pieces.map(|(at, (x, result))| {
-        arch.dispatch(
-            #[inline(always)]
-            || piece(at * PIECE, x, result),
-        )
+    let mut result: Vec<f32> = Vec::with_capacity(count);
+    let room = result.spare_capacity_mut().get_mut(..count)?;
+    let pieces = room.par_chunks_mut(PIECE).enumerate().map(|(at, room)| {
+        let length = room.len();
+        let (written, found) = arch.dispatch(Piece { write: &piece, start: at * PIECE, room });
+        (written == length).then_some(found)
     });
-    let found = found.collect();
-    (result, found)
+    let found = pieces.collect::<Option<Vec<R>>>()?;
+    // SAFETY: the capacity is at least `count`, and every piece of the first `count`
+    // numbers was written whole: `write` counts what it wrote.
+    unsafe { result.set_len(count) };
+    Some((result, found))
+}
+
+/// The writing of one piece. A closure would do, but is not always compiled for the
+/// instruction set that runs it.
+struct Piece<'a, F> {
+    write: &'a F,
+    start: usize,
+    room: &'a mut [MaybeUninit<f32>],
+}
+
+impl<R, F: Fn(usize, &mut [MaybeUninit<f32>]) -> R> WithSimd for Piece<'_, F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> R {
+        (self.write)(self.start, self.room)
+    }
+}
+
+/// Writes a number for each that is given, and says how many.
+#[inline(always)]
+pub(super) fn write(room: &mut [MaybeUninit<f32>], numbers: impl Iterator<Item = f32>) -> usize {
+    let mut count = 0;
+    for (slot, number) in room.iter_mut().zip(numbers) {
+        slot.write(number);
+        count += 1;
+    }
+    count
 }
