@@ -203,6 +203,10 @@ codes! {
     TIE = "E0308", "quantizers that cannot share a range",
     "Tied quantizers have one range, so they must be of the same kind, and a quantizer is tied by one rule.";
 
+    NOT_A_RECIPE = "E0309", "a recipe that is none",
+    "A file given with `--recipe` takes the place of every `quantize` block of the spec, so it holds `quantize` \
+     blocks and nothing else. Models and modules stay in the spec; a `use` belongs there, too.";
+
     // Checkpoints
 
     MISSING_TENSOR = "E0401", "a tensor is not in the checkpoint",

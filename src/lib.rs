@@ -47,6 +47,7 @@
 //! | [`checkpoint`] | settings, weights and ranges from folders, files and the hub |
 //! | [`backends`] | a checked graph run |
 //! | [`tasks`] | text records to tensors, outputs to answers |
+//! | [`sensitivity`] | which quantizers cost accuracy, and a recipe without them |
 //! | [`session`] | a spec and a checkpoint, called in any way the spec allows |
 //! | [`calibrator`] | ranges from data: a float run observed, and each quantizer's range chosen |
 //! | [`report`] | diagnostics drawn for people and programs |
@@ -81,6 +82,7 @@ pub mod quant;
 pub mod ranges;
 pub mod report;
 mod resolve;
+pub mod sensitivity;
 pub mod session;
 pub mod source;
 pub mod span;

@@ -26,7 +26,7 @@ const ROWS: &[&[&str]] = &[
     &["resolve"],
     &["passes"],
     &["compile"],
-    &["checkpoint"],
+    &["checkpoint", "sensitivity"],
     &["backends"],
     &["tasks"],
     &["session"],

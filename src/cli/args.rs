@@ -70,6 +70,8 @@ pub enum Command {
     Run(Box<Run>),
     /// Give every quantizer its range, from data
     Calibrate(Box<Calibrate>),
+    /// Find which quantizers cost accuracy, and a recipe without them
+    Sensitivity(Box<Sensitivity>),
 }
 
 /// `qdqc list`
@@ -148,6 +150,10 @@ pub struct Settings {
     /// The value is JSON where it can be read as JSON, and text otherwise.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     pub set: Vec<String>,
+
+    /// A file of `quantize` blocks to put in place of the spec's
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
 }
 
 /// `qdqc show`
@@ -250,6 +256,10 @@ pub struct Run {
     /// The value is JSON where it can be read as JSON, and text otherwise.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     pub set: Vec<String>,
+
+    /// A file of `quantize` blocks to put in place of the spec's
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
 
     /// What it is run on.
     #[command(flatten)]
@@ -409,6 +419,10 @@ pub struct Calibrate {
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     pub set: Vec<String>,
 
+    /// A file of `quantize` blocks to put in place of the spec's
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+
     /// The folder to write: weights with ranges, config, tokenizer, calibration.ron, statistics
     ///
     /// With `--shard` it is the file of statistics.
@@ -471,6 +485,97 @@ pub struct Calibrate {
     /// What it runs on.
     #[command(flatten)]
     pub machine: Machine,
+}
+
+/// `qdqc sensitivity`
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:\n  \
+    qdqc sensitivity question-answering -c my-int8 --input dev.json --max-samples 200\n  \
+    qdqc sensitivity mine.qdq -c my-int8 --input texts.txt --by site --budget 0.005 --write lean.qdq\n  \
+    qdqc calibrate mine.qdq --recipe lean.qdq -c my-bert --input texts.txt -o my-lean")]
+pub struct Sensitivity {
+    /// A spec file, or the name of a bundled spec
+    #[arg(value_name = "SPEC")]
+    pub spec: String,
+
+    /// The calibrated weights: a folder that `qdqc calibrate` wrote, or any checkpoint with ranges
+    #[arg(short, long, value_name = "CKPT", required = true)]
+    pub checkpoint: String,
+
+    /// Lay a value over a field of the config: `--set problem_type=regression` (repeatable)
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub set: Vec<String>,
+
+    /// A file of `quantize` blocks to put in place of the spec's
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+
+    /// A file of records, `-` for standard input; with what is right, scores are measured, too
+    #[arg(long = "input", id = "file", value_name = "FILE", required = true, help_heading = "Data")]
+    pub file: String,
+
+    /// How the records are written; the file's ending says it unless given
+    #[arg(long, value_name = "FORMAT", help_heading = "Data")]
+    pub format: Option<Format>,
+
+    /// Which columns to read: `--columns text=sentence,label=label`
+    #[arg(long, value_name = "COLUMNS", help_heading = "Data")]
+    pub columns: Option<String>,
+
+    /// Take at most this many records
+    #[arg(long, value_name = "N", value_parser = count, help_heading = "Data")]
+    pub max_samples: Option<usize>,
+
+    /// What quantizers are switched together: all of a layer, the same place in every layer, or
+    /// none (each site alone; tied ones always together)
+    #[arg(
+        long,
+        value_name = "GROUPS",
+        default_value = "kind",
+        hide_possible_values = true,
+        help_heading = "Search"
+    )]
+    pub by: By,
+
+    /// What to judge by: a score such as `accuracy`, or the nearness to float, such as `cosine`
+    /// [default: the first score where the records say what is right, else the nearness]
+    #[arg(long, value_name = "NAME", help_heading = "Search")]
+    pub metric: Option<String>,
+
+    /// Find few groups without which the metric is at most this much worse than in float
+    #[arg(long, value_name = "LOSS", help_heading = "Search")]
+    pub budget: Option<f64>,
+
+    /// Write a recipe without them, with the reasons, to be given to `--recipe`
+    #[arg(long, value_name = "FILE", requires = "budget", help_heading = "Search")]
+    pub write: Option<PathBuf>,
+
+    /// Write over the recipe if it is there
+    #[arg(long, requires = "write", help_heading = "Search")]
+    pub force: bool,
+
+    /// Give one JSON document
+    #[arg(long)]
+    pub json: bool,
+
+    /// Lay the `_amax` entries of a safetensors file over the checkpoint's
+    #[arg(long, value_name = "FILE", help_heading = "Engine")]
+    pub amax: Option<PathBuf>,
+
+    /// What it runs on.
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// What quantizers are switched together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// All of one layer
+    Layer,
+    /// The same place in every layer
+    Kind,
+    /// Each alone
+    Site,
 }
 
 /// One of several parts that batches are dealt to.

@@ -30,7 +30,12 @@ use std::{
 /// follows.
 pub fn calibrate(arguments: &args::Calibrate, screen: Screen) -> Result<ExitCode, Stop> {
     interrupt::install();
-    let named = Named { spec: &arguments.spec, checkpoint: &arguments.checkpoint, set: &arguments.set };
+    let named = Named {
+        spec: &arguments.spec,
+        checkpoint: &arguments.checkpoint,
+        set: &arguments.set,
+        recipe: arguments.recipe.as_deref(),
+    };
     let engine = args::Engine { float: true, amax: None, machine: arguments.machine.clone() };
     let mut session = model::open(named, &engine, screen)?;
     let sources = session.program().sources.clone();

@@ -8,7 +8,7 @@ use crate::{
     source::Sources,
 };
 use serde_json::json;
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 /// Reports the problems of every spec; the exit code is 1 where one is an error.
 pub fn check(arguments: &args::Check, screen: Screen) -> Result<ExitCode, Stop> {
@@ -16,7 +16,7 @@ pub fn check(arguments: &args::Check, screen: Screen) -> Result<ExitCode, Stop> 
     let mut code = 0;
     let mut documents = Vec::new();
     for argument in &arguments.specs {
-        match problems(argument, &options) {
+        match problems(argument, &options, arguments.settings.recipe.as_deref()) {
             Ok((problems, sources)) => {
                 code = code.max(u8::from(problems.has_errors()));
                 if arguments.json {
@@ -40,9 +40,16 @@ pub fn check(arguments: &args::Check, screen: Screen) -> Result<ExitCode, Stop> 
 }
 
 /// Everything that the compiler finds in a spec.
-fn problems(argument: &str, options: &Options) -> Result<(Diagnostics, Sources), Stop> {
+fn problems(
+    argument: &str,
+    options: &Options,
+    recipe: Option<&Path>,
+) -> Result<(Diagnostics, Sources), Stop> {
     let spec = spec::read(argument)?;
-    let (program, mut problems) = compile::load(&spec.name, &spec.text, &spec::DiskLibrary);
+    let (mut program, mut problems) = compile::load(&spec.name, &spec.text, &spec::DiskLibrary);
+    if let Some(recipe) = recipe.filter(|_| !problems.has_errors()) {
+        spec::lay_over(&mut program, recipe)?;
+    }
     if !problems.has_errors() {
         problems.extend(compile::check(&program, options));
     }

@@ -1,14 +1,8 @@
 //! A spec and a checkpoint made ready, for every command that runs a model.
 
-use super::{
-    Stop, args,
-    screen::Screen,
-    settings,
-    spec::{self, DiskLibrary},
-};
+use super::{Stop, args, screen::Screen, settings, spec};
 use crate::{
     answer::Answer,
-    compile,
     config::Config,
     failure::Failure,
     session::{Engine, Session},
@@ -16,7 +10,7 @@ use crate::{
     types::DType,
 };
 use candle_core::Device;
-use std::thread;
+use std::{path::Path, thread};
 
 /// A model as the command line names it.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +21,8 @@ pub struct Named<'a> {
     pub checkpoint: &'a str,
     /// Values laid over the config, each `field=value`.
     pub set: &'a [String],
+    /// A file of `quantize` blocks in place of the spec's.
+    pub recipe: Option<&'a Path>,
 }
 
 /// The spec and the checkpoint. Starts the processor threads that the engine asks
@@ -42,10 +38,7 @@ pub fn open(named: Named<'_>, engine: &args::Engine, screen: Screen) -> Result<S
         quantize: !engine.float,
     };
     let spec = spec::read(named.spec)?;
-    let (program, problems) = compile::load(&spec.name, &spec.text, &DiskLibrary);
-    if problems.has_errors() {
-        return Err(Stop::within(&program.sources)(Failure::Diagnostics(problems)));
-    }
+    let program = spec::load(&spec, named.recipe)?;
     let mut checkpoint = settings::checkpoint(named.checkpoint, screen)?;
     settings::lay_over(&mut checkpoint.config, named.set)?;
     settings::warn_unread(named.set, &program, screen);

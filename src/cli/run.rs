@@ -24,7 +24,12 @@ use std::{
 /// Runs the model on what was given.
 pub fn run(arguments: &args::Run, screen: Screen) -> Result<ExitCode, Stop> {
     interrupt::install();
-    let named = Named { spec: &arguments.spec, checkpoint: &arguments.checkpoint, set: &arguments.set };
+    let named = Named {
+        spec: &arguments.spec,
+        checkpoint: &arguments.checkpoint,
+        set: &arguments.set,
+        recipe: arguments.recipe.as_deref(),
+    };
     let mut session = model::open(named, &arguments.engine, screen)?;
     let sources = session.program().sources.clone();
     let done = match (&arguments.input.tensors, &arguments.input.output) {

@@ -1,6 +1,8 @@
 //! Specs by path or bundled name, and `use` on disk.
 
+use super::Stop;
 use crate::{
+    compile::{self, Program},
     failure::Failure,
     source::Library,
     specs::{self, BundledLibrary},
@@ -55,6 +57,32 @@ pub fn read(argument: &str) -> Result<Spec, Failure> {
             .help("`qdqc new base-model` writes a spec to start from"));
     }
     Ok(Spec { name: name.to_owned(), text })
+}
+
+/// The spec with all that it uses, and with another recipe where one is given.
+///
+/// # Errors
+/// They cannot be read, or have errors.
+pub fn load(spec: &Spec, recipe: Option<&Path>) -> Result<Program, Stop> {
+    let (mut program, problems) = compile::load(&spec.name, &spec.text, &DiskLibrary);
+    if problems.has_errors() {
+        return Err(Stop::within(&program.sources)(Failure::Diagnostics(problems)));
+    }
+    if let Some(recipe) = recipe {
+        lay_over(&mut program, recipe)?;
+    }
+    Ok(program)
+}
+
+/// Puts the recipe in a file in place of the program's.
+///
+/// # Errors
+/// The file cannot be read, or is no recipe.
+pub fn lay_over(program: &mut Program, recipe: &Path) -> Result<(), Stop> {
+    let name = recipe.display().to_string();
+    let text = open(&name).and_then(|file| read_text(&name, file))?;
+    let done = program.set_recipe(&name, &text);
+    done.map_err(|problems| Stop::within(&program.sources)(Failure::Diagnostics(problems)))
 }
 
 fn open(path: &str) -> Result<File, Failure> {

@@ -38,6 +38,36 @@ impl Program {
         models.next().filter(|_| models.next().is_none())
     }
 
+    /// Puts the `quantize` blocks of a file in place of all that the spec has.
+    ///
+    /// # Errors
+    /// The text cannot be read, or holds anything else.
+    pub fn set_recipe(&mut self, name: &str, text: &str) -> Result<(), Diagnostics> {
+        let file = self.sources.add(name, text);
+        let tree = syntax::parse(file, text)?;
+        let is_recipe = |item: &ast::Item| matches!(item.kind, ast::ItemKind::Quantize(_));
+        let mut problems = Diagnostics::default();
+        for item in tree.items.iter().filter(|item| !is_recipe(item)) {
+            problems.push(
+                Diagnostic::error(codes::NOT_A_RECIPE, item.span, "a recipe holds `quantize` blocks alone")
+                    .mark("this is none")
+                    .help("give it as the spec itself, or take it out"),
+            );
+        }
+        if tree.items.is_empty() {
+            problems
+                .push(Diagnostic::outside(codes::NOT_A_RECIPE, format!("{name} holds no `quantize` block")));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        for other in &mut self.files {
+            other.items.retain(|item| !is_recipe(item));
+        }
+        self.files.push(tree);
+        Ok(())
+    }
+
     /// The config fields that the spec reads.
     pub fn config_fields(&self) -> impl Iterator<Item = &str> {
         self.files.iter().flat_map(|file| &file.items).filter_map(|item| match &item.kind {

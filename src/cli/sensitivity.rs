@@ -1,0 +1,381 @@
+//! `qdqc sensitivity`: which quantizers cost accuracy.
+
+use super::{
+    Stop, args, interrupt,
+    model::{self, Named},
+    output::{self, Existing, write_file},
+    progress::Progress,
+    records,
+    screen::Screen,
+    sites,
+};
+use crate::{
+    compile::{self, Options as CompileOptions},
+    failure::Failure,
+    graph::Graph,
+    sensitivity::{By, Found, Group, On, Question, groups, search, without},
+    session::Session,
+    tasks::{Evaluator, Options, Record, metrics::Metric},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+};
+
+/// Measures each group of quantizers on alone and off alone, and writes a recipe
+/// without those that cost too much.
+pub fn sensitivity(arguments: &args::Sensitivity, screen: Screen) -> Result<ExitCode, Stop> {
+    interrupt::install();
+    let named = Named {
+        spec: &arguments.spec,
+        checkpoint: &arguments.checkpoint,
+        set: &arguments.set,
+        recipe: arguments.recipe.as_deref(),
+    };
+    let engine = args::Engine { float: false, amax: arguments.amax.clone(), machine: arguments.machine.clone() };
+    let mut session = model::open(named, &engine, screen)?;
+    let sources = session.program().sources.clone();
+    let done = measure_all(arguments, &mut session, screen);
+    model::show_notes(&mut session, screen);
+    let Some(report) = done.map_err(Stop::within(&sources))? else {
+        screen.note("interrupted: nothing is known yet");
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    };
+    if arguments.json {
+        output::print_json(&report.json())?;
+    } else {
+        output::print(&report.text())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was measured. `None`: interrupted.
+fn measure_all(
+    arguments: &args::Sensitivity,
+    session: &mut Session,
+    screen: Screen,
+) -> Result<Option<Report>, Failure> {
+    let graph = session.graph()?.into_inner();
+    if graph.quantizers.is_empty() {
+        return Err(Failure::input(format!("`{}` attaches no quantizer", arguments.spec))
+            .help("add a recipe: `use \"recipes/qdqbert.qdq\"`"));
+    }
+    let by = match arguments.by {
+        args::By::Layer => By::Layer,
+        args::By::Kind => By::Kind,
+        args::By::Site => By::Site,
+    };
+    let groups = groups(&graph, by);
+    let config = session.config().clone();
+    let (answers, tokenizer) = model::prepare(session, &config)?;
+    let default = Options::default();
+    let options = Options { batch: arguments.machine.batch.unwrap_or(default.batch), ..default };
+    let evaluator = Evaluator::new(&tokenizer, &config, &answers, &options)?;
+    let records = read(arguments)?;
+    let labelled = evaluator.is_labelled(&records).map_err(|problem| problem.into_failure())?;
+    let mut pass = Pass { evaluator: &evaluator, records: &records, batch: options.batch, labelled, session, screen };
+    let question = Question::new(&groups);
+    let Some(measured) = pass.run(&question.sets)? else { return Ok(None) };
+    let metric = Chosen::find(arguments.metric.as_deref(), &measured)?;
+    let values: Vec<f64> = measured.iter().map(|metrics| metric.value(metrics)).collect();
+    let mut report = Report::new(&metric, groups, &values, records.len());
+    if let Some(budget) = arguments.budget {
+        let mut interrupted = false;
+        let found = {
+            let losses: Vec<f64> =
+                (0..report.groups.len()).map(|at| report.loss(report.without(at))).collect();
+            let mut measure = |sets: &[On]| match pass.run(sets)? {
+                Some(measured) => {
+                    Ok(measured.iter().map(|metrics| report.loss(metric.value(metrics))).collect())
+                }
+                None => {
+                    interrupted = true;
+                    Ok(vec![f64::INFINITY; sets.len()])
+                }
+            };
+            search(&report.groups, &losses, report.loss(report.all()), budget, &mut measure)?
+        };
+        if interrupted {
+            return Ok(None);
+        }
+        let Some(found) = found else {
+            return Err(Failure::input(format!(
+                "not even without any quantizer is the loss of {} at most {budget}", metric.name
+            )));
+        };
+        if let Some(file) = &arguments.write {
+            let text = recipe(arguments, session, &graph, &report, &found, budget)?;
+            let existing = if arguments.force { Existing::Replace } else { Existing::Refuse };
+            write_file(file, text.as_bytes(), existing)?;
+            screen.note(&format!("the recipe is in {0}: use it with `--recipe {0}`", file.display()));
+        }
+        report.found = Some((budget, found));
+    }
+    Ok(Some(report))
+}
+
+/// The records, up to the most that are wanted.
+fn read(arguments: &args::Sensitivity) -> Result<Vec<Record>, Failure> {
+    let records = records::open(&arguments.file, arguments.format, arguments.columns.as_deref())?;
+    let most = arguments.max_samples.unwrap_or(usize::MAX);
+    let records: Result<Vec<Record>, _> = records.take(most).collect();
+    let records = records.map_err(|problem| problem.into_failure())?;
+    if records.is_empty() {
+        return Err(Failure::input(format!("`{}` holds no record", arguments.file))
+            .help("give a file of texts, with what is right where that is known"));
+    }
+    Ok(records)
+}
+
+/// All records, run on sets of quantizers.
+struct Pass<'a> {
+    evaluator: &'a Evaluator<'a>,
+    records: &'a [Record],
+    batch: usize,
+    labelled: bool,
+    session: &'a mut Session,
+    screen: Screen,
+}
+
+impl Pass<'_> {
+    /// The metrics of each set: its scores where the records say what is right, and its
+    /// nearness to float. `None`: interrupted.
+    fn run(&mut self, sets: &[On]) -> Result<Option<Vec<Vec<Metric>>>, Failure> {
+        // The first is float, which the others are compared with.
+        let sets: Vec<On> = std::iter::once(On::new()).chain(sets.iter().cloned()).collect();
+        let mut scores: Vec<_> = sets.iter().map(|_| self.evaluator.scores()).collect();
+        let mut fidelity: Vec<_> = sets.iter().map(|_| self.evaluator.fidelity()).collect();
+        let mut progress = Progress::new("records", Some(self.records.len() as u64), self.screen);
+        for records in self.records.chunks(self.batch.max(1)) {
+            if interrupt::requested() {
+                return Ok(None);
+            }
+            let batch = self.evaluator.batch(records.to_vec()).map_err(|problem| problem.into_failure())?;
+            // By set, and then by call.
+            let mut outputs: Vec<Vec<_>> = sets.iter().map(|_| Vec::new()).collect();
+            for inputs in batch.inputs() {
+                let inputs = self.session.own_inputs(inputs);
+                for (outputs, made) in outputs.iter_mut().zip(self.session.variants(&inputs, &sets)?) {
+                    outputs.push(made);
+                }
+            }
+            let outputs: Vec<_> =
+                outputs.into_iter().map(|outputs| batch.outputs(outputs)).collect::<Result<_, _>>()?;
+            let Some(float) = outputs.first() else { continue };
+            for ((scores, fidelity), outputs) in scores.iter_mut().zip(&mut fidelity).zip(&outputs) {
+                if self.labelled {
+                    scores.add(&batch, outputs)?;
+                }
+                fidelity.add(&batch, float, outputs)?;
+            }
+            progress.advance(records.len() as u64);
+        }
+        progress.finish();
+        let metrics = scores.iter().zip(&fidelity).skip(1);
+        Ok(Some(
+            metrics
+                .map(|(scores, fidelity)| match self.labelled {
+                    true => scores.metrics().into_iter().chain(fidelity.metrics()).collect(),
+                    false => fidelity.metrics(),
+                })
+                .collect(),
+        ))
+    }
+}
+
+/// The metric that quantizers are judged by.
+struct Chosen {
+    name: String,
+    higher_is_better: bool,
+}
+
+impl Chosen {
+    /// The one that is named, or else the first.
+    fn find(name: Option<&str>, measured: &[Vec<Metric>]) -> Result<Chosen, Failure> {
+        let metrics = measured.first().map_or(&[][..], Vec::as_slice);
+        let found = match name {
+            Some(name) => metrics.iter().find(|metric| metric.title() == name),
+            None => metrics.first(),
+        };
+        let known: Vec<String> = metrics.iter().map(Metric::title).collect();
+        match (found, name) {
+            (Some(metric), _) => {
+                Ok(Chosen { name: metric.title(), higher_is_better: metric.higher_is_better })
+            }
+            (None, Some(name)) => Err(Failure::usage(format!("there is no metric `{name}` here"))
+                .help(format!("choose one of {}", known.join(", ")))),
+            (None, None) => Err(Failure::input("nothing could be measured on these records")),
+        }
+    }
+
+    fn value(&self, metrics: &[Metric]) -> f64 {
+        metrics.iter().find(|metric| metric.title() == self.name).map_or(f64::NAN, |metric| metric.value)
+    }
+}
+
+/// What each group costs.
+struct Report {
+    metric: String,
+    higher_is_better: bool,
+    groups: Vec<Group>,
+    /// Of the sets of [`Question`].
+    values: Vec<f64>,
+    records: usize,
+    /// The budget, and what is left out for it.
+    found: Option<(f64, Found)>,
+}
+
+/// One group, for tables.
+#[derive(Serialize)]
+struct Row<'a> {
+    group: &'a str,
+    quantizers: &'a BTreeSet<String>,
+    on_alone: f64,
+    off_alone: f64,
+}
+
+impl Report {
+    fn new(metric: &Chosen, groups: Vec<Group>, values: &[f64], records: usize) -> Report {
+        Report {
+            metric: metric.name.clone(),
+            higher_is_better: metric.higher_is_better,
+            groups,
+            values: values.to_vec(),
+            records,
+            found: None,
+        }
+    }
+
+    fn at(&self, set: usize) -> f64 {
+        self.values.get(set).copied().unwrap_or(f64::NAN)
+    }
+
+    fn float(&self) -> f64 {
+        self.at(Question::FLOAT)
+    }
+
+    fn all(&self) -> f64 {
+        self.at(Question::ALL)
+    }
+
+    fn without(&self, group: usize) -> f64 {
+        self.at(Question::without(group))
+    }
+
+    /// How much worse than float.
+    fn loss(&self, value: f64) -> f64 {
+        let loss = if self.higher_is_better { self.float() - value } else { value - self.float() };
+        if loss.is_nan() { f64::INFINITY } else { loss }
+    }
+
+    /// The value with so much loss.
+    fn value(&self, loss: f64) -> f64 {
+        if self.higher_is_better { self.float() - loss } else { self.float() + loss }
+    }
+
+    /// Those first whose absence helps most.
+    fn rows(&self) -> Vec<Row<'_>> {
+        let mut order: Vec<usize> = (0..self.groups.len()).collect();
+        order.sort_by(|a, b| self.loss(self.without(*a)).total_cmp(&self.loss(self.without(*b))));
+        let row = |at: usize| {
+            let group = self.groups.get(at)?;
+            Some(Row {
+                group: &group.name,
+                quantizers: &group.quantizers,
+                on_alone: self.at(Question::only(at)),
+                off_alone: self.without(at),
+            })
+        };
+        order.into_iter().filter_map(row).collect()
+    }
+
+    fn text(&self) -> String {
+        let mut lines = vec![["GROUP", "QUANTIZERS", "ON ALONE", "OFF ALONE"].map(str::to_owned)];
+        lines.extend(self.rows().into_iter().map(|row| {
+            let count = row.quantizers.len().to_string();
+            [row.group.to_owned(), count, format!("{:.5}", row.on_alone), format!("{:.5}", row.off_alone)]
+        }));
+        let head = format!(
+            "{} on {} records: {:.5} in float, {:.5} with every quantizer\n\n",
+            self.metric,
+            self.records,
+            self.float(),
+            self.all()
+        );
+        let found = self.found.as_ref().map_or_else(String::new, |(budget, found)| {
+            let mut lines = vec![["LEFT OUT, ONE AFTER THE OTHER".to_owned(), self.metric.to_uppercase()]];
+            lines.extend(found.left_out.iter().map(|(at, loss)| {
+                let name = self.groups.get(*at).map_or("", |group| &group.name);
+                [name.to_owned(), format!("{:.5}", self.value(*loss))]
+            }));
+            let table = if found.left_out.is_empty() {
+                "Nothing has to be left out.\n".to_owned()
+            } else {
+                sites::align(&lines)
+            };
+            format!("\n{table}\nloss {:.5}, budget {budget}\n", found.loss)
+        });
+        head + &sites::align(&lines) + &found
+    }
+
+    fn json(&self) -> Value {
+        let found = self.found.as_ref().map(|(budget, found)| {
+            let left_out = found.left_out.iter().filter_map(|(at, loss)| {
+                let group = self.groups.get(*at)?;
+                Some(json!({ "group": group.name, "quantizers": group.quantizers, "then": self.value(*loss) }))
+            });
+            json!({ "budget": budget, "loss": found.loss, "left_out": left_out.collect::<Vec<_>>() })
+        });
+        json!({
+            "metric": self.metric,
+            "records": self.records,
+            "float": self.float(),
+            "all": self.all(),
+            "groups": self.rows(),
+            "found": found,
+        })
+    }
+}
+
+/// The recipe without what is left out, seen to be one.
+fn recipe(
+    arguments: &args::Sensitivity,
+    session: &Session,
+    graph: &Graph,
+    report: &Report,
+    found: &Found,
+    budget: f64,
+) -> Result<String, Failure> {
+    let mut reasons = BTreeMap::new();
+    let mut before = report.all();
+    for (at, loss) in &found.left_out {
+        let after = report.value(*loss);
+        for name in report.groups.get(*at).map(|group| &group.quantizers).into_iter().flatten() {
+            reasons.insert(name.clone(), format!("{} {before:.5} becomes {after:.5} without it", report.metric));
+        }
+        before = after;
+    }
+    let about = [
+        format!("Made by `qdqc sensitivity` on {} records: {} of {} quantizers are left out.",
+            report.records, reasons.len(), graph.quantizers.len()),
+        format!("{}: {:.5} in float, {:.5} with every quantizer, {:.5} with this recipe; the loss was to be at most {budget}.",
+            report.metric, report.float(), report.all(), report.value(found.loss)),
+    ];
+    let text = without(session.program(), graph, &reasons, &about);
+    let mut program = session.program().clone();
+    let name = arguments.write.as_ref().map_or_else(String::new, |file| file.display().to_string());
+    program.set_recipe(&name, &text).map_err(Failure::Diagnostics)?;
+    let options = CompileOptions { config: session.config().clone(), ..CompileOptions::default() };
+    let (compiled, problems) = compile::compile(&program, &options, true);
+    let kept: BTreeSet<&str> = compiled.iter().flat_map(|graph| &graph.quantizers).map(|q| q.name.as_str()).collect();
+    let wanted: BTreeSet<&str> =
+        graph.quantizers.iter().map(|q| q.name.as_str()).filter(|name| !reasons.contains_key(*name)).collect();
+    if kept != wanted {
+        let why = problems.iter().next().map_or_else(String::new, |problem| format!(": {}", problem.message));
+        return Err(Failure::input(format!("no recipe says exactly that{why}"))
+            .help("choose other groups with `--by`, or write the recipe by hand from the table"));
+    }
+    Ok(text)
+}
