@@ -7,6 +7,7 @@ pub mod args;
 mod calibrate;
 mod calibrated;
 mod check;
+mod eval;
 mod explain;
 mod fmt;
 pub mod interrupt;
@@ -18,11 +19,12 @@ pub mod progress;
 pub mod records;
 mod run;
 pub mod screen;
-//mod sensitivity;
+mod sensitivity;
 mod settings;
 mod show;
 mod sites;
 pub mod spec;
+mod table;
 mod tensors;
 mod tree;
 
@@ -83,6 +85,7 @@ fn dispatch(command: &Command, screen: Screen) -> Result<ExitCode, Stop> {
         Command::Explain(arguments) => explain::explain(arguments),
         Command::Run(arguments) => run::run(arguments, screen),
         Command::Calibrate(arguments) => calibrate::calibrate(arguments, screen),
-        Command::Sensitivity(_) => Ok(ExitCode::SUCCESS),
+        Command::Sensitivity(arguments) => sensitivity::sensitivity(arguments, screen),
+        Command::Eval(arguments) => eval::eval(arguments, screen),
     }
 }
