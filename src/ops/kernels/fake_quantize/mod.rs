@@ -17,7 +17,7 @@ pub(crate) use magnitude::magnitude;
 use super::{lend, unfit};
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
 use codes::Grid;
-use turns::{Span, Turns, in_pieces, write};
+use turns::{Span, Turns, in_pieces, write, write_pairs};
 
 /// What a range is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,12 +176,7 @@ impl FakeQuantizer {
 
     #[inline(always)]
     fn each(&self, x: &[f32], grids: &[Grid], codes: Codes) -> Result<Vec<f32>> {
-        let spread: [Vec<f32>; 4] = [
-            self.turns.spread(grids, |grid| grid.into),
-            self.turns.spread(grids, |grid| grid.back),
-            self.turns.spread(grids, |grid| grid.low),
-            self.turns.spread(grids, |grid| grid.high),
-        ];
+        let spread = self.turns.spread(grids, |grid| *grid);
         let turns = self.turns;
         let checked = codes.refuses_negative();
         let (result, negative) = in_pieces(
@@ -202,29 +197,20 @@ impl FakeQuantizer {
                             Span::Run(at) => match grids.get(at).copied() {
                                 Some(grid) => write(
                                     room,
-                                    x.iter().map(
-                                        #[inline(always)]
-                                        |x| codes.round(*x, grid),
-                                    ),
+                                    x,
+                                    #[inline(always)]
+                                    |x| codes.round(x, grid),
                                 ),
                                 None => 0,
                             },
                             Span::Spread(at) => {
-                                let [into, back, low, high] =
-                                    spread.each_ref().map(|each| each.get(at..).unwrap_or_default());
-                                let grids = into.iter().zip(back).zip(low.iter().zip(high));
-                                let each = x.iter().zip(grids);
-                                write(
+                                let grids = spread.get(at..).unwrap_or_default();
+                                write_pairs(
                                     room,
-                                    each.map(
-                                        #[inline(always)]
-                                        |(x, ((into, back), (low, high)))| {
-                                            codes.round(
-                                                *x,
-                                                Grid { into: *into, back: *back, low: *low, high: *high },
-                                            )
-                                        },
-                                    ),
+                                    x,
+                                    grids,
+                                    #[inline(always)]
+                                    |x, grid| codes.round(x, *grid),
                                 )
                             }
                         };
