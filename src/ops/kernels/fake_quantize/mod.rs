@@ -17,7 +17,8 @@ pub(crate) use magnitude::magnitude;
 use super::{lend, unfit};
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
 use codes::Grid;
-use turns::{Span, Turns, in_pieces, write, write_pairs};
+use std::mem::MaybeUninit;
+use turns::{Span, Turns, in_pieces, write};
 
 /// What a range is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +177,10 @@ impl FakeQuantizer {
 
     #[inline(always)]
     fn each(&self, x: &[f32], grids: &[Grid], codes: Codes) -> Result<Vec<f32>> {
-        let spread = self.turns.spread(grids, |grid| *grid);
+        // One list for each factor, so that a loop takes several of one at once.
+        let factors: [fn(&Grid) -> f32; 4] =
+            [|grid| grid.into, |grid| grid.back, |grid| grid.low, |grid| grid.high];
+        let spread = factors.map(|factor| self.turns.spread(grids, factor));
         let turns = self.turns;
         let checked = codes.refuses_negative();
         let (result, negative) = in_pieces(
@@ -203,16 +207,12 @@ impl FakeQuantizer {
                                 ),
                                 None => 0,
                             },
-                            Span::Spread(at) => {
-                                let grids = spread.get(at..).unwrap_or_default();
-                                write_pairs(
-                                    room,
-                                    x,
-                                    grids,
-                                    #[inline(always)]
-                                    |x, grid| codes.round(x, *grid),
-                                )
-                            }
+                            Span::Spread(at) => spread_round(
+                                codes,
+                                room,
+                                x,
+                                spread.each_ref().map(|each| each.get(at..).unwrap_or_default()),
+                            ),
                         };
                     },
                 );
@@ -222,6 +222,17 @@ impl FakeQuantizer {
         .ok_or_else(unfit)?;
         if negative.contains(&true) { Err(is_negative()) } else { Ok(result) }
     }
+}
+
+/// Writes numbers rounded, each with factors of its own; says how many.
+#[inline(always)]
+fn spread_round(codes: Codes, room: &mut [MaybeUninit<f32>], x: &[f32], factors: [&[f32]; 4]) -> usize {
+    let [into, back, low, high] = factors;
+    let slots = room.iter_mut().zip(x).zip(into).zip(back).zip(low).zip(high);
+    for (((((slot, x), into), back), low), high) in slots {
+        slot.write(codes.round(*x, Grid { into: *into, back: *back, low: *low, high: *high }));
+    }
+    factors.iter().fold(room.len().min(x.len()), |count, factor| count.min(factor.len()))
 }
 
 /// The numbers of a storage that a layout without gaps shows.
