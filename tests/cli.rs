@@ -79,6 +79,7 @@ fn help_is_as_reviewed() {
         ("show", "help-show"),
         ("explain", "help-explain"),
         ("run", "help-run"),
+        ("eval", "help-eval"),
     ] {
         check("cli", case, &qdqc(&[command, "--help"]).done().succeeded());
     }

@@ -86,7 +86,7 @@ fn float_and_quantized_side_by_side() {
     assert!(stderr.contains("note: 2 records in "), "{stderr}");
 }
 
-/// Every head of the tiny checkpoint can be scored.
+/// Every head that the tiny checkpoint has can be scored.
 #[test]
 fn every_answer_has_metrics() {
     let lines = |text: &str| file("in.jsonl", text);
@@ -99,7 +99,6 @@ fn every_answer_has_metrics() {
         ("masked-lm", lines(r#"{"text": "the king lived"}"#), "perplexity"),
         ("causal-lm", lines(r#"{"text": "the king lived"}"#), "perplexity"),
         ("next-sentence-prediction", lines(r#"{"text": "a", "pair": "b", "label": 0}"#), "accuracy"),
-        ("multiple-choice", lines(r#"{"text": "a", "choices": ["b", "c"], "label": 1}"#), "accuracy"),
     ] {
         assert!(value(&json(&[spec, "-c", TINY, "--input", &path]), metric, "quantized") >= 0.0, "{spec}");
     }
@@ -164,7 +163,7 @@ fn an_interrupted_evaluation_keeps_its_figures() {
     let line = ["sequence-classification", "-c", TINY, "--input", &films, "--batch", "1", "--json"];
     let mut child = command(&line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Reading takes a moment, scoring much longer.
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(2));
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(child.try_wait().unwrap().is_none(), "it was over before it was interrupted");
     let done = child.wait_with_output().unwrap();

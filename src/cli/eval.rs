@@ -107,7 +107,7 @@ fn score_model(arguments: &args::Eval, named: Named<'_>, screen: Screen) -> Resu
     progress.finish();
     let evaluation = evaluation.map_err(placed)?;
     let names: Vec<&str> = models.iter().map(|(name, _)| *name).collect();
-    let findings = findings(arguments, &names, &evaluation, total, started);
+    let findings = findings(arguments, &names, &evaluation, started);
     show(&findings, &names, arguments.json)?;
     Ok(summary(&findings, total, screen))
 }
@@ -171,7 +171,6 @@ fn findings(
     arguments: &args::Eval,
     names: &[&str],
     evaluation: &Evaluation<'_>,
-    total: usize,
     started: Instant,
 ) -> Findings {
     let scores: Vec<Vec<Metric>> = evaluation.scores.iter().map(|scores| scores.metrics()).collect();
@@ -179,7 +178,7 @@ fn findings(
         input: arguments.data.input.clone(),
         records: evaluation.records,
         truncated: evaluation.truncated,
-        interrupted: evaluation.records < total,
+        interrupted: interrupt::requested(),
         seconds: started.elapsed().as_secs_f64(),
         metrics: rows(names, &scores),
         fidelity: evaluation.fidelity.iter().flat_map(|fidelity| fidelity.metrics()).collect(),
