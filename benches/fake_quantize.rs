@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "type_vocab_size": 2, "layer_norm_eps": 1e-12, "pad_token_id": 0,
     });
     let config = Config::new(fields.as_object().cloned().unwrap_or_default(), "this program");
-    compare("BERT-base, random", "base-model", &config, |graph| random(graph))?;
+    compare("BERT-base, random", "base-model", &config, random)?;
     if let Some(path) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) {
         let checkpoint =
             Checkpoint::open(&path, &HubOptions::from_env()).map_err(|failure| format!("{failure:?}"))?;

@@ -44,4 +44,9 @@ impl AnswerKind {
         (AnswerKind::Continuation, "continuation", 1),
         (AnswerKind::Embedding, "embedding", 1),
     ];
+
+    /// Its name in specs: `labels`, `fill_mask`, ...
+    pub fn name(self) -> &'static str {
+        AnswerKind::ALL.iter().find(|(kind, ..)| *kind == self).map_or("", |(_, name, _)| name)
+    }
 }

@@ -74,6 +74,8 @@ pub enum Command {
     Report(Report),
     /// Find which quantizers cost accuracy, and a recipe without them
     Sensitivity(Box<Sensitivity>),
+    /// Score a model on labelled data: float, quantized, or both side by side
+    Eval(Box<Eval>),
 }
 
 /// `qdqc list`
@@ -545,21 +547,9 @@ pub struct Sensitivity {
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
 
-    /// A file of records, `-` for standard input; with what is right, scores are measured, too
-    #[arg(long = "input", id = "file", value_name = "FILE", required = true, help_heading = "Data")]
-    pub file: String,
-
-    /// How the records are written; the file's ending says it unless given
-    #[arg(long, value_name = "FORMAT", help_heading = "Data")]
-    pub format: Option<Format>,
-
-    /// Which columns to read: `--columns text=sentence,label=label`
-    #[arg(long, value_name = "COLUMNS", help_heading = "Data")]
-    pub columns: Option<String>,
-
-    /// Take at most this many records
-    #[arg(long, value_name = "N", value_parser = count, help_heading = "Data")]
-    pub max_samples: Option<usize>,
+    /// What they are measured on; where it says what is right, scores are measured, too.
+    #[command(flatten)]
+    pub data: Data,
 
     /// What quantizers are switched together: all of a layer, the same place in every layer, or
     /// none (each site alone; tied ones always together)
@@ -641,6 +631,104 @@ pub struct Machine {
     /// How many processor threads to use [default: one a core]
     #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,
+}
+
+/// `qdqc eval`
+#[derive(Args, Clone, Debug)]
+#[command(
+    override_usage = "qdqc eval [OPTIONS] --checkpoint <CKPT> --input <FILE> <SPEC>\n       \
+        qdqc eval --predictions <FILE> --input <FILE>",
+    after_help = "Examples:\n  \
+    qdqc eval sequence-classification -c my-bert --input dev.tsv --columns text=sentence,label=label\n  \
+    qdqc eval question-answering -c my-bert --input dev-v1.1.json --compare\n  \
+    qdqc eval token-classification -c my-bert --input test.conll --float\n  \
+    qdqc eval sentence-embedding -c my-encoder --input sts.tsv --columns text=6,pair=7,label=5\n  \
+    qdqc eval masked-lm -c my-bert --input articles.txt --max-samples 1000\n  \
+    qdqc eval --predictions predictions.json --input dev-v1.1.json\n\n\
+    What is scored follows from the spec's `answer`. Shares and correlations are given x 100."
+)]
+pub struct Eval {
+    /// A spec file, or the name of a bundled spec
+    #[arg(value_name = "SPEC", required_unless_present = "predictions")]
+    pub spec: Option<String>,
+
+    /// The weights: a HuggingFace folder, a weights file beside its config.json, or a hub id
+    #[arg(short, long, value_name = "CKPT", required_unless_present = "predictions")]
+    pub checkpoint: Option<String>,
+
+    /// Lay a value over a field of the config: `--set num_labels=3` (repeatable)
+    ///
+    /// The value is JSON where it can be read as JSON, and text otherwise.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub set: Vec<String>,
+
+    /// A file of `quantize` blocks to put in place of the spec's
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+
+    /// Score the float model and the quantized one in one pass, and how near they are to each other
+    #[arg(long, conflicts_with = "float")]
+    pub compare: bool,
+
+    /// Score these answers instead of a model's: a JSON object from SQuAD's question ids to texts
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["spec", "checkpoint", "set", "recipe", "compare"])]
+    pub predictions: Option<PathBuf>,
+
+    /// Give the figures as one JSON document
+    #[arg(long)]
+    pub json: bool,
+
+    /// What it is scored on.
+    #[command(flatten)]
+    pub data: Data,
+
+    /// Question answering: how many tokens the windows of a long context share [default: 128]
+    #[arg(long, value_name = "N", help_heading = "Answers")]
+    pub doc_stride: Option<usize>,
+
+    /// Question answering: the longest answer, in tokens [default: 30]
+    #[arg(long, value_name = "N", help_heading = "Answers")]
+    pub max_answer_length: Option<usize>,
+
+    /// Question answering: the context may hold no answer; understood where the data has such questions
+    #[arg(long, help_heading = "Answers")]
+    pub no_answer: bool,
+
+    /// Masked words: start the drawing of masks here [default: 0]
+    ///
+    /// Of every hundred tokens of a text 15 are masked. A text that has masks already keeps them,
+    /// and its label is the word or the words that belong there.
+    #[arg(long, value_name = "N", help_heading = "Answers")]
+    pub seed: Option<u64>,
+
+    /// What it runs on.
+    #[command(flatten)]
+    pub engine: Engine,
+}
+
+/// A file of records, with what is right.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Input")]
+pub struct Data {
+    /// A file of records, `-` for standard input
+    #[arg(long, value_name = "FILE", required = true)]
+    pub input: String,
+
+    /// How the records are written; the file's ending says it unless given
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+
+    /// Which columns to read: `--columns text=question,pair=context,label=gold`
+    ///
+    /// `text`, `pair`, `choices` (as `choices=a+b+c`) and `label` each name the column of a csv or
+    /// tsv file, or the field of a jsonl record; numbers count the columns of a file without a
+    /// header, from 1. Without this flag the names that data sets use are known.
+    #[arg(long, value_name = "COLUMNS")]
+    pub columns: Option<String>,
+
+    /// Read this many records at most, from the first
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub max_samples: Option<usize>,
 }
 
 /// How records are written.

@@ -7,6 +7,7 @@ pub mod args;
 mod calibrate;
 mod calibrated;
 mod check;
+mod eval;
 mod explain;
 mod flow;
 mod fmt;
@@ -21,11 +22,12 @@ pub mod records;
 mod report;
 mod run;
 pub mod screen;
-//mod sensitivity;
+mod sensitivity;
 mod settings;
 mod show;
 mod sites;
 pub mod spec;
+mod table;
 mod tensors;
 mod tree;
 
@@ -87,6 +89,7 @@ fn dispatch(command: &Command, screen: Screen) -> Result<ExitCode, Stop> {
         Command::Report(arguments) => report::report(arguments, screen),
         Command::Run(arguments) => run::run(arguments, screen),
         Command::Calibrate(arguments) => calibrate::calibrate(arguments, screen),
-        Command::Sensitivity(_) => Ok(ExitCode::SUCCESS),
+        Command::Sensitivity(arguments) => sensitivity::sensitivity(arguments, screen),
+        Command::Eval(arguments) => eval::eval(arguments, screen),
     }
 }

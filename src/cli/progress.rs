@@ -1,7 +1,7 @@
 //! How far long work has come, on standard error.
 
 use super::screen::Screen;
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 
 /// How often a line is written where no bar can be drawn.
@@ -63,7 +63,17 @@ impl Progress {
     fn line(&self) -> String {
         let done = self.bar.position();
         let rate = done as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
-        format!("{} {}, {rate:.1} per second\n", HumanCount(done), self.noun)
+        let Some(total) = self.bar.length() else {
+            return format!("{} {}, {rate:.1} per second\n", HumanCount(done), self.noun);
+        };
+        let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
+        format!(
+            "{} of {} {}, {rate:.1} per second, {} left\n",
+            HumanCount(done),
+            HumanCount(total),
+            self.noun,
+            HumanDuration(Duration::from_secs_f64(left.min(1e9)))
+        )
     }
 }
 
@@ -76,6 +86,6 @@ mod tests {
         let mut progress = Progress::new("records", Some(4), Screen { color: false, terminal: false });
         progress.advance(1);
         progress.advance(2);
-        assert!(progress.line().starts_with("3 records, "), "{}", progress.line());
+        assert!(progress.line().starts_with("3 of 4 records, "), "{}", progress.line());
     }
 }

@@ -1,11 +1,49 @@
 //! The records that a command reads from a file.
 
-use super::args;
+use super::{args, interrupt};
 use crate::{
-    failure::Failure,
-    tasks::{Columns, Format, Records},
+    failure::{Failure, Message},
+    tasks::{Columns, Format, Problem, Record, Records},
 };
 use std::path::Path;
+
+/// Records, all read.
+#[derive(Debug)]
+pub struct Data {
+    /// At least one.
+    pub records: Vec<Record>,
+    /// What their lines count: "line" or "question".
+    pub noun: &'static str,
+}
+
+/// All records of a file, or the first so many. Ctrl-C ends the reading with those read so far.
+///
+/// # Errors
+/// Those of [`open`], and the first record that cannot be read.
+pub fn all(data: &args::Data) -> Result<Data, Failure> {
+    let records = open(&data.input, data.format, data.columns.as_deref())?;
+    let noun = records.noun();
+    let wanted = records.take(data.max_samples.unwrap_or(usize::MAX));
+    let read: Result<Vec<Record>, Problem> = wanted.take_while(|_| !interrupt::requested()).collect();
+    Ok(Data { records: read.map_err(|problem| placed(noun, problem))?, noun })
+}
+
+/// A problem as a failure that names its record.
+pub fn placed(noun: &str, problem: Problem) -> Failure {
+    let line = problem.line;
+    at(noun, line, problem.into_failure())
+}
+
+/// A failure that names its record; diagnostics name their own place.
+pub fn at(noun: &str, line: u64, failure: Failure) -> Failure {
+    let named = |message: Message| Message { text: format!("{noun} {line}: {}", message.text), ..message };
+    match failure {
+        Failure::Diagnostics(list) => Failure::Diagnostics(list),
+        Failure::Input(message) => Failure::Input(named(message)),
+        Failure::Usage(message) => Failure::Usage(named(message)),
+        Failure::Outside(message) => Failure::Outside(named(message)),
+    }
+}
 
 /// The records of a file, `-` for standard input; `columns` as in `text=a,pair=b`.
 ///

@@ -34,7 +34,8 @@ pub fn sensitivity(arguments: &args::Sensitivity, screen: Screen) -> Result<Exit
         set: &arguments.set,
         recipe: arguments.recipe.as_deref(),
     };
-    let engine = args::Engine { float: false, amax: arguments.amax.clone(), machine: arguments.machine.clone() };
+    let engine =
+        args::Engine { float: false, amax: arguments.amax.clone(), machine: arguments.machine.clone() };
     let mut session = model::open(named, &engine, screen)?;
     let sources = session.program().sources.clone();
     let done = measure_all(arguments, &mut session, screen);
@@ -75,7 +76,8 @@ fn measure_all(
     let evaluator = Evaluator::new(&tokenizer, &config, &answers, &options)?;
     let records = read(arguments)?;
     let labelled = evaluator.is_labelled(&records).map_err(|problem| problem.into_failure())?;
-    let mut pass = Pass { evaluator: &evaluator, records: &records, batch: options.batch, labelled, session, screen };
+    let mut pass =
+        Pass { evaluator: &evaluator, records: &records, batch: options.batch, labelled, session, screen };
     let question = Question::new(&groups);
     let Some(measured) = pass.run(&question.sets)? else { return Ok(None) };
     let metric = Chosen::find(arguments.metric.as_deref(), &measured)?;
@@ -102,7 +104,8 @@ fn measure_all(
         }
         let Some(found) = found else {
             return Err(Failure::input(format!(
-                "not even without any quantizer is the loss of {} at most {budget}", metric.name
+                "not even without any quantizer is the loss of {} at most {budget}",
+                metric.name
             )));
         };
         if let Some(file) = &arguments.write {
@@ -118,12 +121,13 @@ fn measure_all(
 
 /// The records, up to the most that are wanted.
 fn read(arguments: &args::Sensitivity) -> Result<Vec<Record>, Failure> {
-    let records = records::open(&arguments.file, arguments.format, arguments.columns.as_deref())?;
-    let most = arguments.max_samples.unwrap_or(usize::MAX);
+    let data = &arguments.data;
+    let records = records::open(&data.input, data.format, data.columns.as_deref())?;
+    let most = data.max_samples.unwrap_or(usize::MAX);
     let records: Result<Vec<Record>, _> = records.take(most).collect();
     let records = records.map_err(|problem| problem.into_failure())?;
     if records.is_empty() {
-        return Err(Failure::input(format!("`{}` holds no record", arguments.file))
+        return Err(Failure::input(format!("`{}` holds no record", data.input))
             .help("give a file of texts, with what is right where that is known"));
     }
     Ok(records)
@@ -324,7 +328,9 @@ impl Report {
         let found = self.found.as_ref().map(|(budget, found)| {
             let left_out = found.left_out.iter().filter_map(|(at, loss)| {
                 let group = self.groups.get(*at)?;
-                Some(json!({ "group": group.name, "quantizers": group.quantizers, "then": self.value(*loss) }))
+                Some(
+                    json!({ "group": group.name, "quantizers": group.quantizers, "then": self.value(*loss) }),
+                )
             });
             json!({ "budget": budget, "loss": found.loss, "left_out": left_out.collect::<Vec<_>>() })
         });
@@ -353,15 +359,25 @@ fn recipe(
     for (at, loss) in &found.left_out {
         let after = report.value(*loss);
         for name in report.groups.get(*at).map(|group| &group.quantizers).into_iter().flatten() {
-            reasons.insert(name.clone(), format!("{} {before:.5} becomes {after:.5} without it", report.metric));
+            reasons
+                .insert(name.clone(), format!("{} {before:.5} becomes {after:.5} without it", report.metric));
         }
         before = after;
     }
     let about = [
-        format!("Made by `qdqc sensitivity` on {} records: {} of {} quantizers are left out.",
-            report.records, reasons.len(), graph.quantizers.len()),
-        format!("{}: {:.5} in float, {:.5} with every quantizer, {:.5} with this recipe; the loss was to be at most {budget}.",
-            report.metric, report.float(), report.all(), report.value(found.loss)),
+        format!(
+            "Made by `qdqc sensitivity` on {} records: {} of {} quantizers are left out.",
+            report.records,
+            reasons.len(),
+            graph.quantizers.len()
+        ),
+        format!(
+            "{}: {:.5} in float, {:.5} with every quantizer, {:.5} with this recipe; the loss was to be at most {budget}.",
+            report.metric,
+            report.float(),
+            report.all(),
+            report.value(found.loss)
+        ),
     ];
     let text = without(session.program(), graph, &reasons, &about);
     let mut program = session.program().clone();
@@ -369,9 +385,14 @@ fn recipe(
     program.set_recipe(&name, &text).map_err(Failure::Diagnostics)?;
     let options = CompileOptions { config: session.config().clone(), ..CompileOptions::default() };
     let (compiled, problems) = compile::compile(&program, &options, true);
-    let kept: BTreeSet<&str> = compiled.iter().flat_map(|graph| &graph.quantizers).map(|q| q.name.as_str()).collect();
-    let wanted: BTreeSet<&str> =
-        graph.quantizers.iter().map(|q| q.name.as_str()).filter(|name| !reasons.contains_key(*name)).collect();
+    let kept: BTreeSet<&str> =
+        compiled.iter().flat_map(|graph| &graph.quantizers).map(|q| q.name.as_str()).collect();
+    let wanted: BTreeSet<&str> = graph
+        .quantizers
+        .iter()
+        .map(|q| q.name.as_str())
+        .filter(|name| !reasons.contains_key(*name))
+        .collect();
     if kept != wanted {
         let why = problems.iter().next().map_or_else(String::new, |problem| format!(": {}", problem.message));
         return Err(Failure::input(format!("no recipe says exactly that{why}"))

@@ -7,6 +7,8 @@
 
 pub mod answers;
 mod batch;
+mod chunk;
+pub mod evaluation;
 mod even;
 pub mod metrics;
 mod options;
@@ -17,6 +19,7 @@ pub mod tokenizer;
 
 pub use answers::Reading;
 pub use batch::inputs;
+pub use evaluation::{Evaluator, evaluate};
 pub use even::{EvenBatch, EvenBatches};
 pub use options::Options;
 pub use records::{Columns, Format, Problem, Record, Records, Text};

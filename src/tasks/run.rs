@@ -3,9 +3,8 @@
 use super::{
     Example, Options, Problem, Reading, Record, Reply, Runner, Task, Tokenizer,
     answers::{self, continuation, outputs::Outputs},
-    batch,
+    chunk::{Chunk, chunks, output_names},
     task::Layout,
-    tokenizer::Encoding,
 };
 use crate::{answer::Answer, config::Config, failure::Failure};
 use std::sync::Arc;
@@ -67,14 +66,6 @@ struct Run<'a> {
     summary: Summary,
 }
 
-/// Sequences run together, and how many of them make one member of the batch.
-struct Chunk<'a> {
-    sequences: Vec<&'a Encoding>,
-    /// The example that each member of the batch belongs to.
-    owners: Vec<usize>,
-    choices: Option<usize>,
-}
-
 impl Run<'_> {
     /// Runs what is pending and hands out what became of it.
     fn flush(&mut self, pending: &mut Vec<Result<Example, Problem>>) -> Result<(), Failure> {
@@ -108,7 +99,7 @@ impl Run<'_> {
         }
         let mut outputs: Vec<Result<Vec<Outputs>, Arc<Failure>>> =
             examples.iter().map(|_| Ok(Vec::new())).collect();
-        for chunk in self.chunks(examples) {
+        for chunk in chunks(self.task, examples) {
             let result = self.outputs(&chunk).map_err(Arc::new);
             let shared = result.as_ref().err().cloned();
             let mut members = result.unwrap_or_default().into_iter();
@@ -143,40 +134,10 @@ impl Run<'_> {
         present.map(|answer| reader.read(answer, example, outputs)).collect()
     }
 
-    /// Sequences in batches: choices with as many choices, everything else as it comes.
-    fn chunks<'a>(&self, examples: &[&'a Example]) -> Vec<Chunk<'a>> {
-        let numbered: Vec<(usize, &Example)> = examples.iter().copied().enumerate().collect();
-        if self.task.layout == Layout::Choices {
-            let alike =
-                |a: &(usize, &Example), b: &(usize, &Example)| a.1.sequences.len() == b.1.sequences.len();
-            let chunk = |group: &[(usize, &'a Example)]| Chunk {
-                sequences: group.iter().flat_map(|(_, example)| &example.sequences).collect(),
-                owners: group.iter().map(|(owner, _)| *owner).collect(),
-                choices: group.first().map(|(_, example)| example.sequences.len()),
-            };
-            return numbered.chunk_by(alike).map(chunk).collect();
-        }
-        let owned: Vec<(usize, &Encoding)> = numbered
-            .iter()
-            .flat_map(|(owner, example)| example.sequences.iter().map(|sequence| (*owner, sequence)))
-            .collect();
-        let chunk = |members: &[(usize, &'a Encoding)]| {
-            let (owners, sequences) = members.iter().copied().unzip();
-            Chunk { sequences, owners, choices: None }
-        };
-        owned.chunks(self.task.options.batch.max(1)).map(chunk).collect()
-    }
-
     /// The outputs of each member of a chunk.
     fn outputs(&mut self, chunk: &Chunk<'_>) -> Result<Vec<Outputs>, Failure> {
-        let pad = self.task.tokenizer.special().pad;
-        let inputs = batch::inputs(&chunk.sequences, chunk.choices, pad)?;
-        let outputs = self.runner.run(&inputs, &[])?;
-        let mut names: Vec<String> =
-            self.task.answers.iter().flat_map(|answer| answer.outputs.clone()).collect();
-        names.sort();
-        names.dedup();
-        Outputs::split(&outputs, &names, chunk.owners.len())
+        let outputs = self.runner.run(&chunk.inputs(self.task)?, &[])?;
+        Outputs::split(&outputs, &output_names(self.task.answers), chunk.owners.len())
     }
 }
 

@@ -77,7 +77,7 @@ impl<'a> Task<'a> {
         }
     }
 
-    fn sequences(&self, record: &Record) -> Result<Vec<Encoding>, Failure> {
+    pub(crate) fn sequences(&self, record: &Record) -> Result<Vec<Encoding>, Failure> {
         let (text, pair) = (&record.text, record.pair.as_deref());
         match (self.layout, pair) {
             (Layout::Windows, Some(context)) => {

@@ -88,6 +88,11 @@ struct Piece {
     place: (usize, usize),
 }
 
+/// The first token of every word of the first text that reached the model.
+pub(in crate::tasks) fn word_tokens(example: &Example) -> impl Iterator<Item = usize> {
+    pieces(example).into_values().map(|piece| piece.first)
+}
+
 /// The pieces of the first text by the word they belong to.
 fn pieces(example: &Example) -> BTreeMap<u32, Piece> {
     let tokens = example.sequences.first().map_or(&[][..], |sequence| &sequence.tokens);

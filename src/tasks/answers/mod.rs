@@ -21,9 +21,9 @@ pub use next_sentence::NextSentence;
 pub use scores::Scored;
 pub use span::{Candidate, Span};
 
-pub(in crate::tasks) use entities::stretches;
+pub(in crate::tasks) use entities::{stretches, word_tokens};
 
-use super::{Example, Options, Tokenizer};
+use super::{Example, Options, Record, Tokenizer};
 use crate::{
     answer::{Answer, AnswerKind},
     config::Config,
@@ -72,7 +72,7 @@ impl Reading {
 
     /// Its name in specs and in JSON: `labels`, `fill_mask`, ...
     pub fn name(&self) -> &'static str {
-        AnswerKind::ALL.iter().find(|(kind, ..)| *kind == self.kind()).map_or("", |(_, name, _)| name)
+        self.kind().name()
     }
 }
 
@@ -102,9 +102,19 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// What a record lacks for a reading, as the failure that says so.
+    /// What an example lacks for a reading, as the failure that says so.
     pub(crate) fn missing(&self, kind: AnswerKind, example: &Example) -> Option<Failure> {
-        let record = &example.record;
+        if kind == AnswerKind::FillMask && fill_mask::masks(self, example).next().is_none() {
+            let mask = &self.tokenizer.special().mask_text;
+            let cut = if example.truncated() { ", as far as it fits the model" } else { "" };
+            let failure = Failure::input(format!("the text has no {mask}{cut}"));
+            return Some(failure.help(format!("write {mask} where a word is to be found")));
+        }
+        self.lacks(kind, &example.record)
+    }
+
+    /// Which text a record lacks for a reading, as the failure that says so.
+    pub(crate) fn lacks(&self, kind: AnswerKind, record: &Record) -> Option<Failure> {
         match kind {
             AnswerKind::Span if record.pair.is_none() => Some(
                 Failure::input("the record has a question and no context")
@@ -118,14 +128,6 @@ impl Reader<'_> {
                 Failure::input("the record has no choices")
                     .help("give a list `choices` in jsonl, or a column for each: `ending0`, `ending1`, ..."),
             ),
-            AnswerKind::FillMask if fill_mask::masks(self, example).next().is_none() => {
-                let mask = &self.tokenizer.special().mask_text;
-                let cut = if example.truncated() { ", as far as it fits the model" } else { "" };
-                Some(
-                    Failure::input(format!("the text has no {mask}{cut}"))
-                        .help(format!("write {mask} where a word is to be found")),
-                )
-            }
             _ => None,
         }
     }

@@ -45,6 +45,12 @@ impl Squad {
         part.f1_of_empty += spoken.iter().map(of_empty).fold(0.0, f64::max);
     }
 
+    /// Counts one question that was not answered at all, not even by saying that there is no answer.
+    pub fn miss(&mut self, gold: &[String]) {
+        let part = if gold.is_empty() { &mut self.unanswerable } else { &mut self.answered };
+        part.questions += 1;
+    }
+
     /// `exact_match` and `f1`. Where some questions have no answer, by the rules of version 2.0, and then
     /// those that have one and those that have none by themselves.
     pub fn metrics(&self) -> Vec<Metric> {

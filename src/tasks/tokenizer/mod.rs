@@ -42,6 +42,15 @@ pub struct Encoding {
     pub truncated: bool,
 }
 
+impl Encoding {
+    /// Takes off the special tokens at the end, so that the text may go on.
+    pub fn open_end(&mut self) {
+        while self.tokens.len() > 1 && self.tokens.last().is_some_and(|token| token.sequence.is_none()) {
+            self.tokens.pop();
+        }
+    }
+}
+
 /// One token and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -141,14 +150,27 @@ impl Tokenizer {
             .collect()
     }
 
+    /// The tokens of a text in as many sequences as it needs, one after the other, each with special tokens
+    /// around it.
+    pub fn pieces(&self, text: &Text, limit: usize) -> Result<Vec<Encoding>, Failure> {
+        let room = self.room(limit, false)?;
+        let mut first = self.sequence(text)?;
+        first.truncate(room, 0, TruncationDirection::Right);
+        let rest = first.take_overflowing();
+        std::iter::once(first).chain(rest).map(|piece| self.surround(piece, None, false)).collect()
+    }
+
+    /// The ids of a text, without special tokens.
+    pub fn ids(&self, text: &str) -> Result<Vec<u32>, Failure> {
+        Ok(self.raw(text)?.get_ids().to_vec())
+    }
+
     /// The tokens of a text to be continued: special tokens before it and none after it; at most `limit`,
     /// where its beginning is cut.
     pub fn prompt(&self, text: &Text, limit: usize) -> Result<Encoding, Failure> {
         let mut encoding = self.surround(self.sequence(text)?, None, false)?;
+        encoding.open_end();
         let tokens = &mut encoding.tokens;
-        while tokens.len() > 1 && tokens.last().is_some_and(|token| token.sequence.is_none()) {
-            tokens.pop();
-        }
         let first = tokens.iter().position(|token| token.sequence.is_some()).unwrap_or(0);
         let end = tokens.len().min(first + tokens.len().saturating_sub(limit));
         tokens.drain(first..end);

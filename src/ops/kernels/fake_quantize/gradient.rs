@@ -1,16 +1,16 @@
 //! Straight-through gradients: whose numbers pass, and what bounds get.
 
-use super::turns::{Span, Turns, in_pieces, write};
+use super::turns::{Span, Turns, in_pieces, write_pairs};
 use std::ops::Range;
 
 /// What is left of `upstream` where `x` lies between the bounds of its range, these
 /// included; 0 elsewhere, and where `x` is NaN. `None` where the sizes do not agree.
 pub(super) fn passed(x: &[f32], upstream: &[f32], turns: Turns, bounds: &[(f32, f32)]) -> Option<Vec<f32>> {
-    let [low, high] = [turns.spread(bounds, |bounds| bounds.0), turns.spread(bounds, |bounds| bounds.1)];
+    let spread = turns.spread(bounds, |bounds| *bounds);
     let (result, _) = in_pieces(
         x.len(),
         #[inline(always)]
-        |start: usize, room: &mut [_]| {
+        |start, room| {
             let mut written = 0;
             turns.spans(
                 start,
@@ -19,24 +19,25 @@ pub(super) fn passed(x: &[f32], upstream: &[f32], turns: Turns, bounds: &[(f32, 
                 |place, span| {
                     let Some((x, upstream)) = parts(x, upstream, start, &place) else { return };
                     let Some(room) = room.get_mut(place) else { return };
-                    let each = x.iter().zip(upstream);
                     written += match span {
-                        Span::Run(at) => match bounds.get(at).copied() {
-                            Some((low, high)) => {
-                                write(room, each.map(|(x, g)| if low <= *x && *x <= high { *g } else { 0.0 }))
-                            }
+                        Span::Run(at) => match bounds.get(at) {
+                            Some(bounds) => write_pairs(
+                                room,
+                                x,
+                                upstream,
+                                #[inline(always)]
+                                |x, g| between(x, *g, bounds),
+                            ),
                             None => 0,
                         },
                         Span::Spread(at) => {
-                            let low = low.get(at..).unwrap_or_default();
-                            let high = high.get(at..).unwrap_or_default();
-                            let each = each.zip(low.iter().zip(high));
-                            write(
-                                room,
-                                each.map(
-                                    |((x, g), (low, high))| if low <= x && x <= high { *g } else { 0.0 },
-                                ),
-                            )
+                            let bounds = spread.get(at..).unwrap_or_default();
+                            let mut count = 0;
+                            for (((slot, x), g), bounds) in room.iter_mut().zip(x).zip(upstream).zip(bounds) {
+                                slot.write(between(*x, *g, bounds));
+                                count += 1;
+                            }
+                            count
                         }
                     };
                 },
@@ -70,21 +71,20 @@ pub(super) fn divided(
             match span {
                 Span::Run(at) => {
                     let Some(bounds) = bounds.get(at).copied() else { return };
-                    let sum = each.clone().map(|(x, g)| outside(*x, *g, bounds)).fold([0.0; 2], added);
-                    written += write(room, each.map(|(x, g)| inside(*x, *g, bounds)));
+                    let sum = each.map(|(x, g)| outside(*x, *g, bounds)).fold([0.0; 2], added);
+                    written += write_pairs(room, x, upstream, |x, g| inside(x, *g, bounds));
                     sums.push((at, sum));
                 }
                 Span::Spread(at) => {
                     let bounds = spread.get(at..).unwrap_or_default();
                     let places = places.get(at..).unwrap_or_default();
-                    let each = each.zip(bounds);
-                    sums.extend(
-                        places
-                            .iter()
-                            .zip(each.clone())
-                            .map(|(at, ((x, g), bounds))| (*at, outside(*x, *g, *bounds))),
-                    );
-                    written += write(room, each.map(|((x, g), bounds)| inside(*x, *g, *bounds)));
+                    for ((((slot, x), g), bounds), at) in
+                        room.iter_mut().zip(x).zip(upstream).zip(bounds).zip(places)
+                    {
+                        slot.write(inside(*x, *g, *bounds));
+                        sums.push((*at, outside(*x, *g, *bounds)));
+                        written += 1;
+                    }
                 }
             }
         });
@@ -100,6 +100,11 @@ pub(super) fn divided(
     let least = totals.iter().map(|[least, _]| *least as f32);
     let largest = totals.iter().map(|[_, largest]| *largest as f32);
     Some((of_x, least.chain(largest).collect()))
+}
+
+#[inline(always)]
+fn between(x: f32, upstream: f32, (low, high): &(f32, f32)) -> f32 {
+    if *low <= x && x <= *high { upstream } else { 0.0 }
 }
 
 #[inline(always)]

@@ -17,6 +17,7 @@ pub(crate) use magnitude::magnitude;
 use super::{lend, unfit};
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
 use codes::Grid;
+use std::mem::MaybeUninit;
 use turns::{Span, Turns, in_pieces, write};
 
 /// What a range is.
@@ -176,12 +177,10 @@ impl FakeQuantizer {
 
     #[inline(always)]
     fn each(&self, x: &[f32], grids: &[Grid], codes: Codes) -> Result<Vec<f32>> {
-        let spread: [Vec<f32>; 4] = [
-            self.turns.spread(grids, |grid| grid.into),
-            self.turns.spread(grids, |grid| grid.back),
-            self.turns.spread(grids, |grid| grid.low),
-            self.turns.spread(grids, |grid| grid.high),
-        ];
+        // One list for each factor, so that a loop takes several of one at once.
+        let factors: [fn(&Grid) -> f32; 4] =
+            [|grid| grid.into, |grid| grid.back, |grid| grid.low, |grid| grid.high];
+        let spread = factors.map(|factor| self.turns.spread(grids, factor));
         let turns = self.turns;
         let checked = codes.refuses_negative();
         let (result, negative) = in_pieces(
@@ -202,31 +201,18 @@ impl FakeQuantizer {
                             Span::Run(at) => match grids.get(at).copied() {
                                 Some(grid) => write(
                                     room,
-                                    x.iter().map(
-                                        #[inline(always)]
-                                        |x| codes.round(*x, grid),
-                                    ),
+                                    x,
+                                    #[inline(always)]
+                                    |x| codes.round(x, grid),
                                 ),
                                 None => 0,
                             },
-                            Span::Spread(at) => {
-                                let [into, back, low, high] =
-                                    spread.each_ref().map(|each| each.get(at..).unwrap_or_default());
-                                let grids = into.iter().zip(back).zip(low.iter().zip(high));
-                                let each = x.iter().zip(grids);
-                                write(
-                                    room,
-                                    each.map(
-                                        #[inline(always)]
-                                        |(x, ((into, back), (low, high)))| {
-                                            codes.round(
-                                                *x,
-                                                Grid { into: *into, back: *back, low: *low, high: *high },
-                                            )
-                                        },
-                                    ),
-                                )
-                            }
+                            Span::Spread(at) => spread_round(
+                                codes,
+                                room,
+                                x,
+                                spread.each_ref().map(|each| each.get(at..).unwrap_or_default()),
+                            ),
                         };
                     },
                 );
@@ -236,6 +222,17 @@ impl FakeQuantizer {
         .ok_or_else(unfit)?;
         if negative.contains(&true) { Err(is_negative()) } else { Ok(result) }
     }
+}
+
+/// Writes numbers rounded, each with factors of its own; says how many.
+#[inline(always)]
+fn spread_round(codes: Codes, room: &mut [MaybeUninit<f32>], x: &[f32], factors: [&[f32]; 4]) -> usize {
+    let [into, back, low, high] = factors;
+    let slots = room.iter_mut().zip(x).zip(into).zip(back).zip(low).zip(high);
+    for (((((slot, x), into), back), low), high) in slots {
+        slot.write(codes.round(*x, Grid { into: *into, back: *back, low: *low, high: *high }));
+    }
+    factors.iter().fold(room.len().min(x.len()), |count, factor| count.min(factor.len()))
 }
 
 /// The numbers of a storage that a layout without gaps shows.

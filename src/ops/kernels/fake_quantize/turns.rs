@@ -95,13 +95,26 @@ impl<R, F: Fn(usize, &mut [MaybeUninit<f32>]) -> R> WithSimd for Piece<'_, F> {
     }
 }
 
-/// Writes a number for each that is given, and says how many.
+/// Writes what `of` makes of each number, and says how many.
 #[inline(always)]
-pub(super) fn write(room: &mut [MaybeUninit<f32>], numbers: impl Iterator<Item = f32>) -> usize {
-    let mut count = 0;
-    for (slot, number) in room.iter_mut().zip(numbers) {
-        slot.write(number);
-        count += 1;
+pub(super) fn write(room: &mut [MaybeUninit<f32>], x: &[f32], of: impl Fn(f32) -> f32) -> usize {
+    for (slot, x) in room.iter_mut().zip(x) {
+        slot.write(of(*x));
     }
-    count
+    room.len().min(x.len())
+}
+
+/// Writes what `of` makes of each number of `x` and that of `y` beside it, and says
+/// how many.
+#[inline(always)]
+pub(super) fn write_pairs<T>(
+    room: &mut [MaybeUninit<f32>],
+    x: &[f32],
+    y: &[T],
+    of: impl Fn(f32, &T) -> f32,
+) -> usize {
+    for ((slot, x), y) in room.iter_mut().zip(x).zip(y) {
+        slot.write(of(*x, y));
+    }
+    room.len().min(x.len()).min(y.len())
 }
