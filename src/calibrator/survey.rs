@@ -37,6 +37,8 @@ pub struct Surveyed {
 /// every call: those of weights from the checkpoint, the others from what was counted.
 /// Those of which nothing is known are left out. What a method would have chosen is
 /// held to the spec's ties and limits, as if all quantizers were calibrated by it.
+/// `advance` is called for each quantizer whose methods were asked, which takes most of
+/// the time.
 ///
 /// # Errors
 /// The checkpoint does not fit the spec.
@@ -44,6 +46,7 @@ pub fn survey(
     session: &mut Session,
     calibrator: Option<&Calibrator>,
     ranges: &Ranges,
+    advance: &mut dyn FnMut(),
 ) -> Result<BTreeMap<String, Surveyed>, Failure> {
     let graph = session.graph()?.into_inner();
     let mut survey = Survey { ranges, wished: Default::default(), found: BTreeMap::new() };
@@ -59,6 +62,7 @@ pub fn survey(
         let mut whole = Statistics::new(1);
         whole.add(weight.values, 1);
         survey.see(quantizer, weight.values.len() as u64, of_statistics(&whole));
+        advance();
     })?;
     let others = || activations(&graph, &weights, calibrator);
     for (quantizer, collector) in others() {
@@ -68,6 +72,7 @@ pub fn survey(
             Collector::Parity(histogram) => of_parity(histogram),
         };
         survey.see(quantizer, collector.total().values, histogram);
+        advance();
     }
     for wished in &mut survey.wished {
         constrain(&graph.quantizers, wished);

@@ -17,6 +17,7 @@ use crate::{
     page::numbers,
     quant::RangeSource,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -157,7 +158,7 @@ fn range(quantizer: &Quantizer, known: Option<&Known>, document: &mut Value) -> 
             format!("the checkpoint has no `{path}`: calibrate it with `qdqc calibrate`"),
         )];
     };
-    document["amax"] = json!(amax);
+    document["amax"] = data(&amax);
     let written = match &amax {
         Amax::One(_) => numbers::range(&amax),
         Amax::Channels { channels, .. } => format!("{} over {channels} channels", numbers::range(&amax)),
@@ -165,7 +166,7 @@ fn range(quantizer: &Quantizer, known: Option<&Known>, document: &mut Value) -> 
     let Some(entry) = known.entry(&quantizer.name) else {
         return vec![("Range:", format!("{written}, from `{path}`"))];
     };
-    document["calibration"] = json!(entry);
+    document["calibration"] = data(entry);
     let method = sites::method(entry);
     let values = numbers::grouped(entry.values);
     let mut lines = vec![("Range:", format!("{written}, chosen by {method} from {values} values"))];
@@ -179,6 +180,12 @@ fn range(quantizer: &Quantizer, known: Option<&Known>, document: &mut Value) -> 
         ));
     }
     lines
+}
+
+/// As data whose numbers are as short as they are written: those of f32 stay so.
+fn data(value: &impl Serialize) -> Value {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
 }
 
 /// Near names that are given, at most.

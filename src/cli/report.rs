@@ -5,6 +5,7 @@ use super::{
     calibrated::STATISTICS,
     model::{self, Named},
     output::{self, Existing, write_file},
+    progress::Progress,
     ranges::{Known, bare},
     screen::Screen,
     sites,
@@ -41,7 +42,11 @@ pub fn report(arguments: &args::Report, screen: Screen) -> Result<ExitCode, Stop
     let known = Known::read(session.checkpoint(), &graph).map_err(&within)?;
     refuse(&known, &graph, arguments)?;
     let calibrator = counted(session.folder(), &graph)?;
-    let surveyed = calibrator::survey(&mut session, calibrator.as_ref(), &known.ranges).map_err(&within)?;
+    let mut progress = Progress::new("quantizers", Some(graph.quantizers.len() as u64), screen);
+    let mut advance = || progress.advance(1);
+    let surveyed = calibrator::survey(&mut session, calibrator.as_ref(), &known.ranges, &mut advance);
+    progress.finish();
+    let surveyed = surveyed.map_err(&within)?;
     let page =
         Gathered { session: &session, graph: &graph, known: &known, surveyed: &surveyed, sources: &sources }
             .page(arguments, calibrator.is_some());

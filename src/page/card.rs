@@ -14,9 +14,11 @@ pub fn write(html: &mut Html, at: usize, quantizer: &Quantizer, path: &str) {
     html.element("details", &[("class", "quantizer")], |details| {
         details.element("summary", &[], |summary| {
             summary.leaf("span", &[("class", "path")], own);
+            summary.text(" ");
             summary.leaf("span", &[("class", "kind")], &quantizer.codes);
             if let Some(quality) = &quantizer.quality {
                 let ratio = format!("{} dB", numbers::decibels(quality));
+                summary.text(" ");
                 summary.leaf("span", &[("class", "sum")], &ratio);
             }
         });
@@ -123,11 +125,13 @@ fn choice(html: &mut Html, row: &Row<'_>, extent: f64) {
         let Some(range) = row.range else { return };
         let share = |magnitude: f64| (magnitude / extent * 100.0).clamp(0.0, 100.0);
         let (least, largest) = (share(numbers::least(range)), share(numbers::largest(range)));
-        td.leaf("i", &[("style", &format!("width:{largest:.2}%"))], "");
-        if least < largest {
-            let style = format!("left:{least:.2}%;width:{:.2}%", largest - least);
-            td.leaf("b", &[("style", &style)], "");
-        }
+        td.element("span", &[("class", "bar")], |bar| {
+            bar.leaf("i", &[("style", &format!("width:{largest:.2}%"))], "");
+            if least < largest {
+                let style = format!("left:{least:.2}%;width:{:.2}%", largest - least);
+                bar.leaf("b", &[("style", &style)], "");
+            }
+        });
     });
     let mut number = |text: Option<String>| {
         html.leaf("td", &[("class", "number")], text.as_deref().unwrap_or(numbers::NOTHING));

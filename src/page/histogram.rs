@@ -33,7 +33,7 @@ pub fn draw(html: &mut Html, picture: &Picture, extent: f64, range: Option<(f64,
         ("aria-label", words.as_str()),
     ];
     html.element("svg", &frame, |svg| {
-        svg.empty("path", &[("class", "counts"), ("d", &shape)]);
+        svg.empty("path", &[("class", "bars"), ("d", &shape)]);
         let Some((least, largest)) = range else { return };
         let (least, largest) = (across(least), across(largest));
         let beyond = format!("M{largest:.1} 0H{WIDTH}V{HEIGHT}H{largest:.1}Z");

@@ -111,7 +111,7 @@ impl Quantizer {
 }
 
 /// Decibels.
-const WORTH_A_WORD: f64 = 0.1;
+const WORTH_A_WORD: f64 = 0.5;
 
 /// Quantizers by position, those that lose most first, those of which that is not
 /// known last.

@@ -80,6 +80,7 @@ impl<'a> Tree<'a> {
         html.element("details", attributes, |details| {
             details.element("summary", &[], |summary| {
                 heading(summary, module, above);
+                summary.text(" ");
                 summary.leaf("span", &[("class", "sum")], &branch.sum());
             });
             for (index, quantizer) in &branch.quantizers {
@@ -128,6 +129,7 @@ fn heading(html: &mut Html, module: &Module, above: &str) {
     let own = module.path.strip_prefix(above).unwrap_or(&module.path).trim_start_matches('.');
     if !own.is_empty() {
         html.leaf("span", &[("class", "path")], own);
+        html.text(" ");
     }
     html.leaf("span", &[("class", "kind")], &module.kind);
 }
