@@ -145,7 +145,8 @@ pub struct Fmt {
 /// Where the sizes and choices of a model come from.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Settings {
-    /// The checkpoint whose config.json to use: a folder, a weights file, or a hub id
+    /// The checkpoint whose config.json to use, and its ranges where these are shown: a folder, a
+    /// weights file, or a hub id
     #[arg(short, long, value_name = "CKPT")]
     pub checkpoint: Option<String>,
 

@@ -99,7 +99,7 @@ fn scale(html: &mut Html, quantizer: &Quantizer, extent: f64) {
             let most = picture.counts.iter().copied().max().unwrap_or_default();
             th.leaf("span", &[], &numbers::rough(most));
             th.leaf("span", &[], "log count");
-            th.leaf("span", &[], "1");
+            th.leaf("span", &[], "0");
         });
         tr.element("th", &[("class", "lane"), ("scope", "col")], |th| {
             if let Some(picture) = &quantizer.picture {
