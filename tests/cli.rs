@@ -80,6 +80,7 @@ fn help_is_as_reviewed() {
         ("explain", "help-explain"),
         ("report", "help-report"),
         ("run", "help-run"),
+        ("eval", "help-eval"),
     ] {
         check("cli", case, &qdqc(&[command, "--help"]).done().succeeded());
     }

@@ -181,15 +181,15 @@ fn parts(name: &str, collector: &Collector) -> Vec<Part> {
             let channels = tallies.len();
             let (mut bins, mut largest) = (Vec::new(), Vec::new());
             for tally in tallies {
-                bins.extend(tally.bins.iter().flat_map(|count| count.to_le_bytes()));
-                largest.extend(tally.largest.sorted().iter().flat_map(|bits| bits.to_le_bytes()));
+                bins.extend(tally.bins.iter().map(|count| count.to_le_bytes()));
+                largest.extend(tally.largest.sorted().into_iter().map(u32::to_le_bytes));
             }
             let (counts, range) = heads(tallies.iter().map(|tally| &tally.counts));
             vec![
                 part("counts", Dtype::U64, &[channels, 5], counts),
                 part("range", Dtype::F32, &[channels, 2], range),
-                part("bins", Dtype::U64, &[channels, sizes(channels).bins()], bins),
-                part("largest", Dtype::F32, &[largest.len() / 4], largest),
+                part("bins", Dtype::U64, &[channels, sizes(channels).bins()], bins.into_flattened()),
+                part("largest", Dtype::F32, &[largest.len()], largest.into_flattened()),
             ]
         }
         Collector::Parity(histogram) => {

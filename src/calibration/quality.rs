@@ -45,18 +45,21 @@ impl Statistics {
 /// What rounding these values to these ranges costs; the values lie as `[outer,
 /// channels, inner]`, one channel for each range. Exact.
 pub fn quality_of(values: &[f32], inner: usize, amax: &[f32], storage: &Storage) -> Quality {
-    let inner = if amax.len() <= 1 { values.len() } else { inner };
-    let of_run = |(at, run): (usize, &[f32])| {
-        let range = amax.get(at % amax.len().max(1)).copied().unwrap_or_default();
+    // One range is for all: its runs may be of any length.
+    let inner = if amax.len() <= 1 { SHARE } else { inner.max(1) };
+    let runs = (SHARE / inner).max(1);
+    let of_part = |(part, values): (usize, &[f32])| {
         let mut sums = Sums::default();
-        run.iter().filter(|x| x.is_finite()).for_each(|x| sums.add(*x, rounded(*x, range, storage), range));
+        for (run, values) in values.chunks(inner).enumerate() {
+            let range = amax.get((part * runs + run) % amax.len().max(1)).copied().unwrap_or_default();
+            let finite = values.iter().copied().filter(|x| x.is_finite());
+            finite.for_each(|x| sums.add(x, rounded(x, range, storage), range));
+        }
         sums
     };
-    // Sums are added in one order, whatever the number of cores.
-    let sums: Vec<Sums> = match amax {
-        [_] => values.par_chunks(SHARE).map(|part| of_run((0, part))).collect(),
-        _ => values.par_chunks(inner.max(1)).enumerate().map(of_run).collect(),
-    };
+    // Parts are added in their order, whatever the number of cores.
+    let parts = values.par_chunks(runs.saturating_mul(inner)).enumerate();
+    let sums: Vec<Sums> = parts.map(of_part).collect();
     Sums::all(sums.iter()).quality()
 }
 

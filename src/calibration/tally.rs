@@ -1,7 +1,7 @@
 //! What was seen of one tensor, or of one channel of it.
 
 use super::largest::Largest;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// How often what was seen. Infinities and NaN are counted and then left out: they are
@@ -162,14 +162,11 @@ impl Tally {
     fn add_pieces(&mut self, values: &[f32], lanes: &mut [[u32; MOST_BINS]]) {
         let arch = Arch::new();
         let mut finite = Vec::new();
+        let mut places = [0; PIECE];
         for piece in values.chunks(PIECE) {
             self.counts.values = self.counts.values.saturating_add(piece.len() as u64);
             let mut piece = piece;
-            let mut look = Look::default();
-            arch.dispatch(
-                #[inline(always)]
-                || look.at(piece),
-            );
+            let mut look = arch.dispatch(LookAt(piece));
             if look.largest >= INFINITY {
                 self.counts = self.counts.and(&Counts {
                     nan: piece.iter().filter(|x| x.is_nan()).count() as u64,
@@ -179,25 +176,16 @@ impl Tally {
                 finite.clear();
                 finite.extend(piece.iter().copied().filter(|x| x.is_finite()));
                 piece = &finite;
-                look = Look::default();
-                look.at(piece);
+                look = arch.dispatch(LookAt(piece));
             }
             self.note(&look);
             if top_of(look.largest) > self.top {
                 self.collect(lanes);
                 self.grow(top_of(look.largest));
             }
+            let places = places.get_mut(..piece.len()).unwrap_or_default();
             let (top, bins_log2) = (self.top, self.sizes.bins_log2);
-            let mut places = [0; PIECE];
-            arch.dispatch(
-                #[inline(always)]
-                || {
-                    for (place, x) in places.iter_mut().zip(piece) {
-                        *place = bin(x.to_bits() & MAGNITUDE, top, bins_log2) as u16;
-                    }
-                },
-            );
-            let places = places.get(..piece.len()).unwrap_or_default();
+            arch.dispatch(Place { piece, top, bins_log2, places });
             if lanes.is_empty() {
                 places.iter().for_each(|place| increment(&mut self.bins, *place));
             } else {
@@ -334,19 +322,84 @@ impl Default for Look {
     }
 }
 
-impl Look {
-    /// Looks at no more than [`PIECE`] values.
+/// Looks at no more than [`PIECE`] values.
+struct LookAt<'a>(&'a [f32]);
+
+impl WithSimd for LookAt<'_> {
+    type Output = Look;
+
     #[inline(always)]
-    fn at(&mut self, piece: &[f32]) {
-        for (block, largest) in piece.chunks(BLOCK).zip(&mut self.blocks) {
-            for x in block {
-                let bits = x.to_bits();
-                *largest = (bits & MAGNITUDE).max(*largest);
-                self.zeros += u32::from(bits & MAGNITUDE == 0);
-                self.negative += u32::from(bits > !MAGNITUDE);
-                self.least = self.least.max(bits);
+    fn with_simd<S: Simd>(self, _: S) -> Look {
+        let mut look = Look::default();
+        let mut filling = 0;
+        for (block, largest) in self.0.chunks(BLOCK).zip(&mut look.blocks) {
+            let mut lanes = Lanes::default();
+            let (rows, rest) = block.as_chunks();
+            rows.iter().for_each(|row| lanes.see(row));
+            if !rest.is_empty() {
+                let mut filled = [0.0; WIDTH];
+                filled.iter_mut().zip(rest).for_each(|(filled, x)| *filled = *x);
+                lanes.see(&filled);
+                filling = (WIDTH - rest.len()) as u32;
             }
-            self.largest = self.largest.max(*largest);
+            *largest = lanes.largest.into_iter().fold(0, u32::max);
+            look.largest = look.largest.max(*largest);
+            look.zeros += lanes.zeros.iter().sum::<u32>();
+            look.negative += lanes.negative.iter().sum::<u32>();
+            look.least = lanes.least.into_iter().fold(look.least, u32::max);
+        }
+        // Only the last block has zeros that were filled in.
+        look.zeros -= filling;
+        look
+    }
+}
+
+/// Finds the bins of values.
+struct Place<'a> {
+    piece: &'a [f32],
+    top: u32,
+    bins_log2: u32,
+    places: &'a mut [u16],
+}
+
+impl WithSimd for Place<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (place, x) in self.places.iter_mut().zip(self.piece) {
+            *place = bin(x.to_bits() & MAGNITUDE, self.top, self.bins_log2) as u16;
+        }
+    }
+}
+
+/// Values that are looked at side by side.
+const WIDTH: usize = 16;
+
+/// A [`Look`] at each of several values side by side.
+#[derive(Clone, Copy, Default)]
+struct Lanes {
+    largest: [u32; WIDTH],
+    zeros: [u32; WIDTH],
+    negative: [u32; WIDTH],
+    least: [u32; WIDTH],
+}
+
+impl Lanes {
+    #[inline(always)]
+    fn see(&mut self, row: &[f32; WIDTH]) {
+        let bits = row.map(f32::to_bits);
+        for (largest, bits) in self.largest.iter_mut().zip(bits) {
+            *largest = (bits & MAGNITUDE).max(*largest);
+        }
+        for (zeros, bits) in self.zeros.iter_mut().zip(bits) {
+            *zeros += u32::from(bits & MAGNITUDE == 0);
+        }
+        for (negative, bits) in self.negative.iter_mut().zip(bits) {
+            *negative += u32::from(bits > !MAGNITUDE);
+        }
+        for (least, bits) in self.least.iter_mut().zip(bits) {
+            *least = bits.max(*least);
         }
     }
 }

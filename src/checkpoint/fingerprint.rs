@@ -14,10 +14,10 @@ impl Checkpoint {
         let weights = self.weights()?;
         let mut hasher = Hasher::new();
         for (name, file) in weights.tensors().filter(|(name, _)| !is_range(name)) {
-            if let Some(stored) = file.get(name) {
-                hasher.update(format!("{name} {} {:?}\n", stored.dtype, stored.shape).as_bytes());
-            }
+            let Some(stored) = file.get(name) else { continue };
+            hasher.update(format!("{name} {} {:?}\n", stored.dtype, stored.shape).as_bytes());
             hasher.update(&file.bytes(name)?);
+            file.forget(stored);
         }
         Ok(hasher.finalize())
     }

@@ -13,6 +13,7 @@ use ::safetensors::{Dtype, View};
 use serde_json::Value;
 use std::{
     borrow::Cow,
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     fs, io,
     path::Path,
@@ -35,36 +36,44 @@ pub struct Range {
 
 /// A tensor to write: one of the checkpoint's, or a range.
 enum Tensor<'a> {
-    Stored(&'a TensorFile, &'a str, &'a Stored),
+    /// The file, the name in it, where it lies, and the tensor whose bytes were asked
+    /// for before this one's.
+    Stored(&'a TensorFile, &'a str, &'a Stored, &'a Cell<Option<(&'a TensorFile, &'a Stored)>>),
     Range(&'a Range),
 }
 
 impl View for Tensor<'_> {
     fn dtype(&self) -> Dtype {
         match self {
-            Tensor::Stored(_, _, stored) => stored.dtype,
+            Tensor::Stored(_, _, stored, _) => stored.dtype,
             Tensor::Range(_) => Dtype::F32,
         }
     }
 
     fn shape(&self) -> &[usize] {
         match self {
-            Tensor::Stored(_, _, stored) => &stored.shape,
+            Tensor::Stored(_, _, stored, _) => &stored.shape,
             Tensor::Range(range) => &range.shape,
         }
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
         match self {
-            // Read once by `copied` before anything is written.
-            Tensor::Stored(file, name, _) => file.bytes(name).unwrap_or_default(),
+            Tensor::Stored(file, name, stored, before) => {
+                // Tensors are written one after the other, so the last is not needed again.
+                if let Some((file, stored)) = before.replace(Some((*file, *stored))) {
+                    file.forget(stored);
+                }
+                // Seen to be readable before anything is written.
+                file.bytes(name).unwrap_or_default()
+            }
             Tensor::Range(range) => range.amax.iter().flat_map(|amax| amax.to_le_bytes()).collect(),
         }
     }
 
     fn data_len(&self) -> usize {
         match self {
-            Tensor::Stored(file, name, _) => file.bytes(name).map_or(0, |bytes| bytes.len()),
+            Tensor::Stored(file, name, ..) => file.bytes(name).map_or(0, |bytes| bytes.len()),
             Tensor::Range(range) => range.amax.len().saturating_mul(4),
         }
     }
@@ -82,6 +91,7 @@ impl Checkpoint {
     /// A tensor cannot be read, or the disk refuses.
     pub fn save(&self, folder: &Path, ranges: &BTreeMap<String, Range>) -> Result<(), Failure> {
         let weights = self.weights()?;
+        let before = Cell::new(None);
         let mut tensors: BTreeMap<String, Tensor<'_>> = BTreeMap::new();
         let mut prefixed = false;
         for (name, file) in weights.tensors().filter(|(name, _)| !is_range(name)) {
@@ -89,7 +99,7 @@ impl Checkpoint {
             file.bytes(name)?;
             let saved = saved(name);
             prefixed |= saved.starts_with("bert.");
-            tensors.insert(saved, Tensor::Stored(file, name, stored));
+            tensors.insert(saved, Tensor::Stored(file, name, stored, &before));
         }
         for (name, range) in ranges {
             let bare = name.strip_prefix("bert.").unwrap_or(name);

@@ -101,6 +101,11 @@ impl TensorFile {
         self.elements(stored).map_err(failure)
     }
 
+    /// Gives the pages of a tensor's bytes back to the system.
+    pub(super) fn forget(&self, stored: &Stored) {
+        self.map.forget(&stored.bytes);
+    }
+
     /// The bytes of a tensor, row by row.
     fn elements(&self, stored: &Stored) -> Result<Cow<'_, [u8]>, String> {
         let bytes = self.map.bytes().get(stored.bytes.clone()).ok_or("its data ends beyond the file")?;

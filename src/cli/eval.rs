@@ -10,6 +10,8 @@ use super::{
     table::table,
 };
 use crate::{
+    answer::Answer,
+    config::Config,
     failure::Failure,
     session::Session,
     tasks::{
@@ -105,20 +107,19 @@ fn score_model(arguments: &args::Eval, named: Named<'_>, screen: Screen) -> Resu
     progress.finish();
     let evaluation = evaluation.map_err(placed)?;
     let names: Vec<&str> = models.iter().map(|(name, _)| *name).collect();
-    let findings = findings(arguments, &names, &evaluation, total, started);
+    let findings = findings(arguments, &names, &evaluation, started);
     show(&findings, &names, arguments.json)?;
     Ok(summary(&findings, total, screen))
 }
 
-/// Reads the weights of every model and says what there is to know of the checkpoint, each once.
+/// Reads the weights of every model and says what there is to know of the checkpoint.
 fn prepare(
     sessions: &mut [Session],
     spec: &str,
     screen: Screen,
-) -> Result<(Vec<crate::answer::Answer>, Tokenizer, crate::config::Config), Failure> {
-    let mut notes = Vec::new();
+) -> Result<(Vec<Answer>, Tokenizer, Config), Failure> {
     let mut ready = None;
-    for session in sessions {
+    for session in sessions.iter_mut() {
         let config = session.config().clone();
         match &ready {
             None => {
@@ -127,14 +128,10 @@ fn prepare(
             }
             Some(_) => _ = session.prepare()?,
         }
-        notes.extend(session.take_notes().into_iter().map(|note| note.0));
     }
-    let mut seen = Vec::new();
-    for note in notes.into_iter().filter(|note| !note.is_empty()) {
-        if !seen.contains(&note) {
-            screen.note(&note);
-            seen.push(note);
-        }
+    // The last is the quantized one, which has a use for everything that the float one has.
+    if let Some(session) = sessions.last_mut() {
+        model::show_notes(session, screen);
     }
     match ready {
         Some(ready) if !ready.0.is_empty() => Ok(ready),
@@ -174,7 +171,6 @@ fn findings(
     arguments: &args::Eval,
     names: &[&str],
     evaluation: &Evaluation<'_>,
-    total: usize,
     started: Instant,
 ) -> Findings {
     let scores: Vec<Vec<Metric>> = evaluation.scores.iter().map(|scores| scores.metrics()).collect();
@@ -182,7 +178,7 @@ fn findings(
         input: arguments.data.input.clone(),
         records: evaluation.records,
         truncated: evaluation.truncated,
-        interrupted: evaluation.records < total,
+        interrupted: interrupt::requested(),
         seconds: started.elapsed().as_secs_f64(),
         metrics: rows(names, &scores),
         fidelity: evaluation.fidelity.iter().flat_map(|fidelity| fidelity.metrics()).collect(),
@@ -255,13 +251,13 @@ fn summary(findings: &Findings, total: usize, screen: Screen) -> ExitCode {
         let were = if findings.truncated == 1 { "record was" } else { "records were" };
         screen.warning(&format!("{} {were} cut to fit the model", findings.truncated));
     }
-    let records = findings.records;
+    let (records, s) = (findings.records, if findings.records == 1 { "" } else { "s" });
     if findings.interrupted {
         screen
             .note(&format!("interrupted after {records} of {total} records; the figures are of those alone"));
         return ExitCode::from(interrupt::EXIT_CODE);
     }
-    screen.note(&format!("{records} records in {:.1} s", findings.seconds));
+    screen.note(&format!("{records} record{s} in {:.1} s", findings.seconds));
     ExitCode::SUCCESS
 }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod continuation;
 #[cfg(test)]
+mod evaluation;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod readings;

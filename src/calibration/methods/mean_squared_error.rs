@@ -8,7 +8,7 @@ use crate::{
     },
     quant::Storage,
 };
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// The part of the used bins below which no candidate lies.
@@ -36,7 +36,11 @@ pub(super) fn range(seen: &Seen, storage: &Storage, limit: f64) -> f64 {
         Storage::Integer { bits, signed, .. } => {
             let largest = f64::from(largest_code(bits, signed));
             let (edges, weights) = steps(&counts, width);
-            usable.par_iter().map(|range| of_whole(&edges, &weights, range / largest, largest)).collect()
+            let (edges, weights) = (&edges[..], &weights[..]);
+            let arch = Arch::new();
+            let error =
+                |range: &f64| arch.dispatch(OfWhole { edges, weights, step: range / largest, largest });
+            usable.par_iter().map(error).collect()
         }
         Storage::E4M3 => {
             let shares = shares(storage);
@@ -64,31 +68,38 @@ fn steps(counts: &[u64], width: f64) -> (Vec<f64>, Vec<f64>) {
 /// With `u = x / step`, `n` the code nearest to `u` and `f = u - n`, the error is
 /// `step * f`, and the integral of its square from zero to `x` is
 /// `step³ * (n / 12 + f³ / 3)`.
-fn of_whole(edges: &[f64], weights: &[f64], step: f64, largest: f64) -> f64 {
-    let inverse = 1.0 / step;
-    let mut sums = [0.0; 8];
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let term = |edge: f64, weight: f64| {
-                let scaled = edge * inverse;
-                let code = (scaled + 0.5).floor().min(largest);
-                let rest = scaled - code;
-                weight * (code / 12.0 + rest * rest * rest / 3.0)
-            };
-            let (edges, last_edges) = edges.as_chunks::<8>();
-            let (weights, last_weights) = weights.as_chunks::<8>();
-            for (edges, weights) in edges.iter().zip(weights) {
-                for ((sum, edge), weight) in sums.iter_mut().zip(edges).zip(weights) {
-                    *sum += term(*edge, *weight);
-                }
+struct OfWhole<'a> {
+    edges: &'a [f64],
+    weights: &'a [f64],
+    step: f64,
+    largest: f64,
+}
+
+impl WithSimd for OfWhole<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        let inverse = 1.0 / self.step;
+        let term = |edge: &f64, weight: &f64| {
+            let scaled = edge * inverse;
+            let code = (scaled + 0.5).floor().min(self.largest);
+            let rest = scaled - code;
+            weight * (code / 12.0 + rest * rest * rest / 3.0)
+        };
+        let (edges, last_edges) = self.edges.as_chunks::<8>();
+        let (weights, last_weights) = self.weights.as_chunks::<8>();
+        let mut sums = [0.0; 8];
+        for (edges, weights) in edges.iter().zip(weights) {
+            for ((sum, edge), weight) in sums.iter_mut().zip(edges).zip(weights) {
+                *sum += term(edge, weight);
             }
-            for ((sum, edge), weight) in sums.iter_mut().zip(last_edges).zip(last_weights) {
-                *sum += term(*edge, *weight);
-            }
-        },
-    );
-    sums.iter().sum::<f64>() * step.powi(3)
+        }
+        for ((sum, edge), weight) in sums.iter_mut().zip(last_edges).zip(last_weights) {
+            *sum += term(edge, weight);
+        }
+        sums.iter().sum::<f64>() * self.step.powi(3)
+    }
 }
 
 /// The squared error of rounding to codes that are shares of the range.

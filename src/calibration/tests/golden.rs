@@ -16,9 +16,9 @@ fn both(check: impl Fn(&mut ParityHistogram)) {
     }
 }
 
-fn range(histogram: &ParityHistogram, method: Calibration, storage: Storage, stride: usize) -> f32 {
+fn range(histogram: &ParityHistogram, method: Calibration, storage: Storage, stride: usize) -> f64 {
     let candidates = Candidates { stride, ..Candidates::default() };
-    histogram.range_among(&request(method, storage), candidates).unwrap()[0]
+    f64::from(histogram.range_among(&request(method, storage), candidates).unwrap()[0])
 }
 
 #[test]

@@ -180,6 +180,12 @@ fn weights_have_exact_percentiles_for_each_channel() {
     }
     let quality = quality_of(&values, 500, &ranges, &INT8);
     assert!((quality.clipped - 0.4).abs() < 1e-12, "{quality:?}");
+    // The same values with the channels along the last axis.
+    let runs = || values.chunks(500);
+    let column = |row: usize, at: usize| runs().skip(3 * row).take(3).map(move |run| run[at]);
+    let turned: Vec<f32> = (0..4).flat_map(|row| (0..500).flat_map(move |at| column(row, at))).collect();
+    assert_eq!(weight_range(&turned, 3, 1, &request).unwrap(), ranges);
+    assert!((quality_of(&turned, 1, &ranges, &INT8).signal_to_noise - quality.signal_to_noise).abs() < 1e-9);
 }
 
 /// Every E4M3 number is its own nearest, and the codes are these numbers.

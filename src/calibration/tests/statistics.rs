@@ -82,8 +82,6 @@ fn channels_are_gathered_from_where_they_lie() {
         all.add(&values, inner);
         for channel in [0, 16, 36] {
             let runs = values.chunks_exact(inner).skip(channel).step_by(37);
-            let mut alone = Statistics::new(2);
-            alone.add(&[0.0; 2], 1);
             let own: Vec<f32> = runs.flatten().copied().collect();
             let mut alone = Statistics::new(2);
             alone.add(&[&own[..], &own[..]].concat(), own.len());

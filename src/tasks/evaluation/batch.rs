@@ -6,7 +6,7 @@ use crate::{
     tasks::{
         Example, Runner, Task,
         answers::outputs::Outputs,
-        chunk::{chunks, output_names},
+        chunk::{Chunk, chunks, output_names},
     },
 };
 use candle_core::Tensor;
@@ -35,7 +35,7 @@ pub struct BatchOutputs {
 impl Batch {
     pub(super) fn new(task: &Task<'_>, questions: Vec<Question>) -> Result<Batch, Failure> {
         let examples: Vec<&Example> = questions.iter().map(|question| &question.example).collect();
-        let call = |chunk: crate::tasks::chunk::Chunk<'_>| {
+        let call = |chunk: Chunk<'_>| {
             let inputs = chunk.inputs(task)?;
             Ok(Call { inputs, owners: chunk.owners })
         };

@@ -83,18 +83,27 @@ pub fn right_answers(record: &Record) -> Result<Option<Vec<String>>, Failure> {
 
 /// Why a record without what is right cannot be scored.
 pub(super) fn lacking(kind: Option<AnswerKind>, record: &Record) -> Failure {
-    const HELP: &str = "name its column with --columns label=NAME";
+    const HELP: &str = "name its column with --columns label=NAME; without a header, number it: label=2";
+    let without = |what: &str| {
+        let other = match record.fields.is_empty() {
+            true => "no other field than its text".to_owned(),
+            false => format!("only {}", list_of(record.fields.keys().map(String::as_str))),
+        };
+        Failure::input(format!("the record has no {what}, {other}"))
+    };
     match kind {
         Some(AnswerKind::Embedding) if record.pair.is_none() => {
             Failure::input("the record has one text, and embeddings are scored by how alike two texts are")
                 .help("give two texts and a score: --columns text=NAME,pair=NAME,label=NAME")
         }
-        Some(AnswerKind::Embedding) => Failure::input("the record has no score").help(HELP),
-        Some(AnswerKind::Entities) => Failure::input("the record has no tags")
-            .help("give CoNLL, or a field `tags` or `ner_tags` with a tag for every word"),
-        Some(AnswerKind::Span) => Failure::input("the record has no right answers")
-            .help("give SQuAD's JSON, or a field `answers` with a list of texts"),
-        _ => Failure::input("the record has no label").help(HELP),
+        Some(AnswerKind::Embedding) => without("score").help(HELP),
+        Some(AnswerKind::Entities) => {
+            without("tags").help("give CoNLL, or a field `tags` or `ner_tags` with a tag for every word")
+        }
+        Some(AnswerKind::Span) => {
+            without("right answers").help("give SQuAD's JSON, or a field `answers` with a list of texts")
+        }
+        _ => without("label").help(HELP),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Evaluator, gold::Gold};
 use crate::{
     answer::AnswerKind,
     failure::Failure,
-    tasks::{Example, Record, task::Layout, tokenizer::Encoding},
+    tasks::{Example, Record, Text, task::Layout, tokenizer::Encoding},
 };
 use rand::{SeedableRng, rngs::StdRng, seq::index};
 
@@ -65,7 +65,7 @@ impl Evaluator<'_> {
             }
             None if self.reads(AnswerKind::FillMask) => tokenizer.pieces(&record.text, limit),
             Some(pair) if alone => {
-                let pair = crate::tasks::Text::Plain(pair.clone());
+                let pair = Text::Plain(pair.clone());
                 Ok(vec![tokenizer.encode(&record.text, None, limit)?, tokenizer.encode(&pair, None, limit)?])
             }
             _ => self.task.sequences(record),
