@@ -194,7 +194,7 @@ const NEAREST: usize = 3;
 fn unknown(what: &str, argument: &str, graph: &Graph) -> Failure {
     let text = format!(
         "there is no error code, operator, or quantizer of `{argument}` called `{}`",
-        names::shortened(what)
+        if what.len() > LONGEST { names::shortened(what) } else { what.to_owned() }
     );
     let near = match what.contains('.') {
         true => near_paths(what, graph),

@@ -24,8 +24,10 @@ const LIMIT: u64 = 64 << 20;
 pub struct Known {
     /// By quantizer, held to the spec's ties and limits.
     pub ranges: ranges::Ranges,
-    /// The folder's table, if it has one.
-    pub table: Option<Table>,
+    /// How many sequences were observed, where the folder has a table.
+    pub samples: Option<u64>,
+    /// The lines of the table, by the names of their quantizers without `bert.`.
+    pub entries: BTreeMap<String, Entry>,
 }
 
 impl Known {
@@ -43,7 +45,10 @@ impl Known {
             }
         }
         constrain(&graph.quantizers, &mut ranges);
-        Ok(Known { ranges, table })
+        let samples = table.as_ref().map(|table| table.samples);
+        let entries = table.map_or_else(Vec::new, |table| table.quantizers).into_iter();
+        let entries = entries.map(|entry| (bare(&entry.name).to_owned(), entry)).collect();
+        Ok(Known { ranges, samples, entries })
     }
 
     /// The range of a quantizer, for people.
@@ -53,8 +58,7 @@ impl Known {
 
     /// What calibration noted of a quantizer, if it has the range that was chosen then.
     pub fn entry(&self, quantizer: &str) -> Option<&Entry> {
-        let entries = &self.table.as_ref()?.quantizers;
-        let entry = entries.iter().find(|entry| bare(&entry.name) == bare(quantizer))?;
+        let entry = self.entries.get(bare(quantizer))?;
         self.amax(quantizer).is_some_and(|amax| amax == entry.amax).then_some(entry)
     }
 

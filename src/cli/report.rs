@@ -2,7 +2,7 @@
 
 use super::{
     Stop, args,
-    calibrated::STATISTICS,
+    calibrated::{STATISTICS, TABLE},
     model::{self, Named},
     output::{self, Existing, write_file},
     progress::Progress,
@@ -136,7 +136,7 @@ impl Gathered<'_> {
             spec: arguments.spec.clone(),
             checkpoint: arguments.checkpoint.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            samples: self.known.table.as_ref().map(|table| table.samples),
+            samples: self.known.samples,
             notes: self.notes(has_statistics),
             modules: modules.collect(),
             quantizers: self.graph.quantizers.iter().map(|quantizer| self.quantizer(quantizer)).collect(),
@@ -146,43 +146,39 @@ impl Gathered<'_> {
     /// What is missing or odd.
     fn notes(&self, has_statistics: bool) -> Vec<String> {
         let mut notes = Vec::new();
+        let quantizers = &self.graph.quantizers;
         let folder = self.session.folder().display();
-        let unseen = self.graph.quantizers.iter().filter(|quantizer| {
+        let unseen = quantizers.iter().filter(|quantizer| {
             quantizer.scheme.range != RangeSource::Dynamic && !self.surveyed.contains_key(&quantizer.name)
         });
         match unseen.count() {
             0 => {}
             count if !has_statistics => notes.push(format!(
-                "There is no {STATISTICS} in {folder}, which `qdqc calibrate` writes: the {count} quantizers of \
-                 activations are shown without histograms and without what other methods would have chosen."
+                "there is no {STATISTICS} in {folder}, as `qdqc calibrate` writes it, so that {} shown \
+                 without a histogram and without what other methods would have chosen",
+                counted_as(count, "is", "are")
             )),
             count => notes.push(format!(
-                "{STATISTICS} says nothing of {count} quantizers: it was collected with another spec."
+                "{} in {STATISTICS}, as that was collected with another spec",
+                counted_as(count, "is not", "are not")
             )),
         }
-        match &self.known.table {
-            None => {}
-            Some(table) => {
-                let stale = table.quantizers.iter().filter(|entry| {
-                    let name = self.graph.quantizers.iter().find(|own| bare(&own.name) == bare(&entry.name));
-                    name.is_some_and(|own| self.known.entry(&own.name).is_none())
-                });
-                let stale = stale.count();
-                if stale > 0 {
-                    notes.push(format!(
-                        "{stale} ranges are not those that calibration.ron says: it is not read for them."
-                    ));
-                }
-                let here: BTreeSet<&str> =
-                    self.graph.quantizers.iter().map(|quantizer| bare(&quantizer.name)).collect();
-                let others =
-                    table.quantizers.iter().filter(|entry| !here.contains(bare(&entry.name))).count();
-                if others > 0 {
-                    notes.push(format!(
-                        "The checkpoint was calibrated for {others} quantizers more, which this spec does not attach."
-                    ));
-                }
-            }
+        let own: BTreeSet<&str> = quantizers.iter().map(|quantizer| bare(&quantizer.name)).collect();
+        let others = self.known.entries.keys().filter(|name| !own.contains(name.as_str())).count();
+        let stale = quantizers.iter().filter(|quantizer| {
+            let noted = self.known.entries.contains_key(bare(&quantizer.name));
+            noted && self.known.entry(&quantizer.name).is_none()
+        });
+        match stale.count() {
+            0 => {}
+            count => notes.push(format!(
+                "{} another range than {TABLE} says, which is not read for that",
+                counted_as(count, "has", "have")
+            )),
+        }
+        if others > 0 {
+            let others = counted_as(others, "has a range", "have ranges");
+            notes.push(format!("{others} in {TABLE} and no place in this spec"));
         }
         notes
     }
@@ -232,6 +228,14 @@ impl Gathered<'_> {
             (RangeSource::Fixed(_), None) => "fixed".to_owned(),
             (_, None) => "not known".to_owned(),
         }
+    }
+}
+
+/// `1 quantizer has`, `2 quantizers have`
+fn counted_as(count: usize, one: &str, many: &str) -> String {
+    match count {
+        1 => format!("1 quantizer {one}"),
+        count => format!("{count} quantizers {many}"),
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Page {
     pub version: String,
     /// How many sequences were observed, if that is known.
     pub samples: Option<u64>,
-    /// What is missing or odd, each a sentence.
+    /// What is missing or odd, each a sentence, lower case, without a full stop.
     pub notes: Vec<String>,
     /// The model's modules: each after the one it is placed in, the model first.
     pub modules: Vec<Module>,
@@ -186,7 +186,7 @@ impl Page {
                 }
             });
             for note in &self.notes {
-                header.leaf("p", &[("class", "note")], note);
+                header.leaf("p", &[("class", "note")], &format!("Note: {note}."));
             }
         });
     }
@@ -205,5 +205,59 @@ impl Page {
     fn worst(&self) -> Option<(usize, &Quantizer)> {
         let at = *by_harm(&self.quantizers).first()?;
         self.quantizers.get(at).filter(|worst| worst.quality.is_some()).map(|worst| (at, worst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(depth: usize, name: &str) -> Page {
+        let module = |at: usize| Module {
+            path: vec![name; at].join("."),
+            kind: name.to_owned(),
+            parent: at.checked_sub(1),
+        };
+        let quantizer =
+            |at: usize| Quantizer { name: format!("{name}{at}"), module: at, ..Quantizer::default() };
+        Page {
+            model: name.to_owned(),
+            modules: (0..depth).map(module).collect(),
+            quantizers: (0..depth).map(quantizer).collect(),
+            ..Page::default()
+        }
+    }
+
+    #[test]
+    fn modules_may_be_deep() {
+        let html = page(500, "m").html();
+        for at in 0..500 {
+            assert_eq!(html.matches(&format!("data-name=\"m{at}\"")).count(), 1, "{at}");
+        }
+        let (mut depth, mut deepest) = (0_i32, 0);
+        for part in html.split('<') {
+            depth += i32::from(part.starts_with("details")) - i32::from(part.starts_with("/details"));
+            deepest = deepest.max(depth);
+        }
+        assert_eq!(depth, 0);
+        assert!(deepest < 60, "{deepest}");
+    }
+
+    #[test]
+    fn names_mean_themselves() {
+        let html = page(2, "</title></script><b onclick='x'>").html();
+        assert!(!html.contains("<b ") && html.matches("</script>").count() == 1, "{html}");
+    }
+
+    #[test]
+    fn a_better_method_is_named_where_it_is_worth_it() {
+        let quality = |signal_to_noise| Some(Quality { clipped: 0.0, signal_to_noise, cosine: 1.0 });
+        let choice =
+            |method: &str, ratio| Choice { method: method.into(), range: None, quality: quality(ratio) };
+        let mut quantizer = Quantizer { quality: quality(20.0), ..Quantizer::default() };
+        quantizer.choices = vec![choice("max", 20.0), choice("mse", 20.2)];
+        assert_eq!(quantizer.better(), None);
+        quantizer.choices.push(choice("entropy", 22.0));
+        assert_eq!(quantizer.better().unwrap().0.method, "entropy");
     }
 }
