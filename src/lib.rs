@@ -50,6 +50,7 @@
 //! | [`sensitivity`] | which quantizers cost accuracy, and a recipe without them |
 //! | [`session`] | a spec and a checkpoint, called in any way the spec allows |
 //! | [`calibrator`] | ranges from data: a float run observed, and each quantizer's range chosen |
+//! | [`page`] | the report on a calibrated model: a page of HTML |
 //! | [`report`] | diagnostics drawn for people and programs |
 //! | [`cli`] | the command line, one file a command |
 //!
@@ -77,6 +78,7 @@ pub mod files;
 pub mod graph;
 pub mod names;
 pub mod ops;
+pub mod page;
 pub mod passes;
 pub mod quant;
 pub mod ranges;

@@ -78,6 +78,7 @@ fn help_is_as_reviewed() {
         ("fmt", "help-fmt"),
         ("show", "help-show"),
         ("explain", "help-explain"),
+        ("report", "help-report"),
         ("run", "help-run"),
         ("eval", "help-eval"),
     ] {

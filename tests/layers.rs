@@ -31,7 +31,7 @@ const ROWS: &[&[&str]] = &[
     &["tasks"],
     &["session"],
     &["calibrator"],
-    &["report"],
+    &["page", "report"],
     &["cli"],
 ];
 

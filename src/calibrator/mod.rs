@@ -3,13 +3,15 @@
 //!
 //! [`Calibrator`] holds what quantizers saw; [`origin`] says of what, so that parts of
 //! one whole are put together and an interrupted run goes on; [`outcome`] chooses the
-//! ranges.
+//! ranges, and [`survey`](mod@survey) tells what they cost.
 
 pub mod origin;
 pub mod outcome;
+pub mod survey;
 
 pub use origin::{Origin, merge};
 pub use outcome::{Amax, Choice, Outcome, Row};
+pub use survey::{Surveyed, survey};
 
 use crate::{
     calibration::{Collector, ParityHistogram, ParitySettings, Saved, Statistics},

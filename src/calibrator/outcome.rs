@@ -216,17 +216,17 @@ fn mend(fault: &Fault) -> &'static str {
 }
 
 /// A weight, as `[outer, channels, inner]`.
-struct Weight<'a> {
-    values: &'a [f32],
-    channels: usize,
-    inner: usize,
+pub(super) struct Weight<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) channels: usize,
+    pub(super) inner: usize,
 }
 
 /// What a range costs.
 type Cost<'a> = &'a dyn Fn(&[f32]) -> Option<Quality>;
 
 /// Shows each quantizer of a weight what it sees.
-fn observe_weights(
+pub(super) fn observe_weights(
     session: &mut Session,
     take: &mut dyn FnMut(&Quantizer, Weight<'_>),
 ) -> Result<(), Failure> {

@@ -121,6 +121,11 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Its weights are on the disk, so that reading them fetches nothing.
+    pub fn has_weights(&self) -> bool {
+        self.file.is_some() || weights::NAMES.iter().any(|name| self.file(name).is_some())
+    }
+
     /// Opens the weights: names and shapes are read, data is not. From the hub
     /// they are fetched first.
     ///

@@ -70,6 +70,8 @@ pub enum Command {
     Run(Box<Run>),
     /// Give every quantizer its range, from data
     Calibrate(Box<Calibrate>),
+    /// Write a page on what each quantizer saw, its range, and what it costs
+    Report(Report),
     /// Find which quantizers cost accuracy, and a recipe without them
     Sensitivity(Box<Sensitivity>),
     /// Score a model on labelled data: float, quantized, or both side by side
@@ -143,7 +145,8 @@ pub struct Fmt {
 /// Where the sizes and choices of a model come from.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Settings {
-    /// The checkpoint whose config.json to use: a folder, a weights file, or a hub id
+    /// The checkpoint whose config.json to use, and its ranges where these are shown: a folder, a
+    /// weights file, or a hub id
     #[arg(short, long, value_name = "CKPT")]
     pub checkpoint: Option<String>,
 
@@ -163,6 +166,7 @@ pub struct Settings {
 #[command(after_help = "Examples:\n  \
     qdqc show question-answering                      the graph that engines take\n  \
     qdqc show question-answering --sites              every quantizer and the rule that put it there\n  \
+    qdqc show question-answering --sites -c my-int8   the same with ranges, and what they clip\n  \
     qdqc show mine.qdq --stage resolve --as ron\n  \
     qdqc show mine.qdq --set num_hidden_layers=1 --as dot | dot -Tsvg > mine.svg")]
 pub struct Show {
@@ -216,7 +220,8 @@ pub enum Form {
     qdqc explain E0203\n  \
     qdqc explain softmax\n  \
     qdqc explain matmul_q_input_quantizer\n  \
-    qdqc explain bert.encoder.layer.3.output.dense._input_quantizer")]
+    qdqc explain bert.encoder.layer.3.output.dense._input_quantizer\n  \
+    qdqc explain layer.3.output.dense._input_quantizer --spec question-answering -c my-int8")]
 pub struct Explain {
     /// An error code, an operator, or the name of a quantizer
     #[arg(value_name = "WHAT")]
@@ -225,6 +230,10 @@ pub struct Explain {
     /// The spec whose quantizers to look among
     #[arg(long, value_name = "SPEC", default_value = "base-model")]
     pub spec: String,
+
+    /// Where sizes and choices come from; a calibrated checkpoint has the range, too.
+    #[command(flatten)]
+    pub settings: Settings,
 
     /// Give one JSON document
     #[arg(long)]
@@ -487,6 +496,33 @@ pub struct Calibrate {
     /// What it runs on.
     #[command(flatten)]
     pub machine: Machine,
+}
+
+/// `qdqc report`
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:\n  \
+    qdqc report question-answering -c my-int8\n  \
+    qdqc report mine.qdq --recipe lean.qdq -c my-lean -o lean.html")]
+pub struct Report {
+    /// The spec that was calibrated: a spec file, or the name of a bundled spec
+    #[arg(value_name = "SPEC")]
+    pub spec: String,
+
+    /// The calibrated weights: a folder that `qdqc calibrate` wrote, or any checkpoint with ranges
+    #[arg(short, long, value_name = "CKPT", required = true)]
+    pub checkpoint: String,
+
+    /// Lay a value over a field of the config: `--set hidden_act=relu` (repeatable)
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub set: Vec<String>,
+
+    /// A file of `quantize` blocks to put in place of the spec's
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+
+    /// The page to write, one HTML file that needs no other; `-` for standard output
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    pub output: PathBuf,
 }
 
 /// `qdqc sensitivity`

@@ -9,6 +9,7 @@ mod calibrated;
 mod check;
 mod eval;
 mod explain;
+mod flow;
 mod fmt;
 pub mod interrupt;
 mod list;
@@ -16,7 +17,9 @@ pub mod model;
 mod new;
 pub mod output;
 pub mod progress;
+mod ranges;
 pub mod records;
+mod report;
 mod run;
 pub mod screen;
 mod sensitivity;
@@ -82,7 +85,8 @@ fn dispatch(command: &Command, screen: Screen) -> Result<ExitCode, Stop> {
         Command::Check(arguments) => check::check(arguments, screen),
         Command::Fmt(arguments) => fmt::fmt(arguments, screen),
         Command::Show(arguments) => show::show(arguments, screen),
-        Command::Explain(arguments) => explain::explain(arguments),
+        Command::Explain(arguments) => explain::explain(arguments, screen),
+        Command::Report(arguments) => report::report(arguments, screen),
         Command::Run(arguments) => run::run(arguments, screen),
         Command::Calibrate(arguments) => calibrate::calibrate(arguments, screen),
         Command::Sensitivity(arguments) => sensitivity::sensitivity(arguments, screen),

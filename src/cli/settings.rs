@@ -17,12 +17,18 @@ const FOR_ANSWERS: [&str; 6] =
 
 /// The config of the checkpoint, if one is given, with the settings laid over.
 pub fn config(settings: &args::Settings, screen: Screen) -> Result<Config, Failure> {
-    let mut config = match &settings.checkpoint {
-        Some(location) => checkpoint(location, screen)?.config,
+    given(settings, screen).map(|(config, _)| config)
+}
+
+/// The same, and the checkpoint that was given.
+pub fn given(settings: &args::Settings, screen: Screen) -> Result<(Config, Option<Checkpoint>), Failure> {
+    let given = settings.checkpoint.as_deref().map(|location| checkpoint(location, screen)).transpose()?;
+    let mut config = match &given {
+        Some(checkpoint) => checkpoint.config.clone(),
         None => Config::new(Map::new(), "the defaults"),
     };
     lay_over(&mut config, &settings.set)?;
-    Ok(config)
+    Ok((config, given))
 }
 
 /// The checkpoint at a location; what has to be fetched shows as the screen allows.

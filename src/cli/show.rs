@@ -4,6 +4,7 @@ use super::{
     Stop,
     args::{self, Form},
     output,
+    ranges::Known,
     screen::Screen,
     settings, sites, spec, tree,
 };
@@ -21,13 +22,10 @@ const SYNTAX: &str = "syntax";
 
 /// Prints a stage, or the sites.
 pub fn show(arguments: &args::Show, screen: Screen) -> Result<ExitCode, Stop> {
-    let config = settings::config(&arguments.settings, screen)?;
+    let (config, checkpoint) = settings::given(&arguments.settings, screen)?;
     let spec = spec::read(&arguments.spec)?;
-    let (program, problems) = compile::load(&spec.name, &spec.text, &spec::DiskLibrary);
+    let program = spec::load(&spec, arguments.settings.recipe.as_deref())?;
     let within = Stop::within(&program.sources);
-    if problems.has_errors() {
-        return Err(within(Failure::Diagnostics(problems)));
-    }
     if arguments.stage.as_deref() == Some(SYNTAX) {
         // The spec's own file is the first; what it uses follows.
         if let Some((tree, (_, source))) = program.files.iter().zip(program.sources.iter()).next() {
@@ -43,10 +41,17 @@ pub fn show(arguments: &args::Show, screen: Screen) -> Result<ExitCode, Stop> {
     }
     screen.write(&report::render(&problems, &program.sources, screen.color));
     let stage = choose(stages, arguments.stage.as_deref(), arguments.float)?;
-    match (arguments.sites, arguments.json) {
-        (true, true) => output::print_json(&sites::rows(&stage.graph, &program.sources))?,
-        (true, false) => output::print(&sites::table(&stage.graph, &program.sources))?,
-        (false, _) => output::print(&written(&stage.graph, arguments.form)?)?,
+    if !arguments.sites {
+        output::print(&written(&stage.graph, arguments.form)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = sites::rows(&stage.graph, &program.sources);
+    if let Some(checkpoint) = &checkpoint {
+        sites::add_ranges(&mut rows, &Known::read(checkpoint, &stage.graph).map_err(&within)?);
+    }
+    match arguments.json {
+        true => output::print_json(&rows)?,
+        false => output::print(&sites::table(&rows))?,
     }
     Ok(ExitCode::SUCCESS)
 }

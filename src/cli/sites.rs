@@ -1,8 +1,11 @@
 //! Quantizer sites as a table: each with its quantizer and the rule that put it
 //! there.
 
+use super::{calibrated::Entry, ranges::Known};
 use crate::{
+    calibrator::Amax,
     graph::{Graph, Quantizer, Site},
+    page::numbers,
     quant::{Calibration, Mode, RangeSource, Scheme, Storage},
     source::Sources,
 };
@@ -44,6 +47,12 @@ pub struct Placed<'a> {
     pub tie: Option<u32>,
     /// File, line and column of the rule.
     pub rule: String,
+    /// Its range in the checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amax: Option<Amax>,
+    /// The share of values beyond it, from 0 to 1, as calibration found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clipped: Option<f64>,
 }
 
 /// Every site of a graph, in its order.
@@ -61,27 +70,64 @@ pub fn rows<'a>(graph: &'a Graph, sources: &Sources) -> Vec<Row<'a>> {
     graph.sites.iter().enumerate().map(row).collect()
 }
 
+/// Adds what is known of ranges.
+pub fn add_ranges(rows: &mut [Row<'_>], known: &Known) {
+    for placed in rows.iter_mut().filter_map(|row| row.quantizer.as_mut()) {
+        placed.amax = known.amax(placed.name);
+        placed.clipped = known.entry(placed.name).and_then(|entry| entry.clipped);
+    }
+}
+
 /// The same as a table for reading. Quantizers are called by what their names
-/// add to the path.
-pub fn table(graph: &Graph, sources: &Sources) -> String {
-    let cells = |row: Row<'_>| {
-        let at = if row.path.is_empty() { "-" } else { row.path };
-        let port = format!("{} of {}", row.port, row.of.last().map_or("", String::as_str));
-        let [quantizer, does, rule] = match row.quantizer {
-            Some(placed) => {
-                let own = placed.name.strip_prefix(row.path).unwrap_or(placed.name).trim_start_matches('.');
-                [own.to_owned(), placed.does, placed.rule]
-            }
-            None => ["-"; 3].map(str::to_owned),
-        };
-        [at.to_owned(), port, row.ty, quantizer, does, rule]
+/// add to the path. There are columns for ranges and for what they clip where any
+/// is known.
+pub fn table(rows: &[Row<'_>]) -> String {
+    let placed = || rows.iter().filter_map(|row| row.quantizer.as_ref());
+    let ranges = placed().any(|placed| placed.amax.is_some());
+    let clips = placed().any(|placed| placed.clipped.is_some());
+    let columns = [
+        ("AT", true),
+        ("PORT", true),
+        ("TYPE", true),
+        ("QUANTIZER", true),
+        ("NUMBERS", true),
+        ("RANGE", ranges),
+        ("CLIPPED", clips),
+        ("RULE", true),
+    ];
+    let shown = |cells: [String; 8]| -> Vec<String> {
+        cells.into_iter().zip(columns).filter(|(_, (_, shown))| *shown).map(|(cell, _)| cell).collect()
     };
-    let mut lines = vec![["AT", "PORT", "TYPE", "QUANTIZER", "NUMBERS", "RULE"].map(str::to_owned)];
-    lines.extend(rows(graph, sources).into_iter().map(cells));
+    let mut lines = vec![shown(columns.map(|(heading, _)| heading.to_owned()))];
+    lines.extend(rows.iter().map(|row| shown(cells(row))));
     align(&lines)
 }
 
-fn placed<'a>(quantizer: &'a Quantizer, sources: &Sources) -> Placed<'a> {
+fn cells(row: &Row<'_>) -> [String; 8] {
+    let at = if row.path.is_empty() { "-" } else { row.path };
+    let port = format!("{} of {}", row.port, row.of.last().map_or("", String::as_str));
+    let nothing = || "-".to_owned();
+    let Some(placed) = &row.quantizer else {
+        let [a, b, c, d, e] = ["-"; 5].map(str::to_owned);
+        return [at.to_owned(), port, row.ty.clone(), a, b, c, d, e];
+    };
+    let own = placed.name.strip_prefix(row.path).unwrap_or(placed.name).trim_start_matches('.');
+    let range = placed.amax.as_ref().map_or_else(nothing, numbers::range);
+    let clipped = placed.clipped.map_or_else(nothing, |share| format!("{} %", numbers::percent(share)));
+    let rule = placed.rule.clone();
+    [at.to_owned(), port, row.ty.clone(), own.to_owned(), placed.does.clone(), range, clipped, rule]
+}
+
+/// How calibration chose a range: `percentile(99.99), changed by limit`.
+pub fn method(entry: &Entry) -> String {
+    match &entry.changed_by {
+        Some(what) => format!("{}, changed by {what}", entry.method),
+        None => entry.method.clone(),
+    }
+}
+
+/// A quantizer and its rule.
+pub fn placed<'a>(quantizer: &'a Quantizer, sources: &Sources) -> Placed<'a> {
     let rule = sources.position(quantizer.rule);
     Placed {
         name: &quantizer.name,
@@ -91,6 +137,8 @@ fn placed<'a>(quantizer: &'a Quantizer, sources: &Sources) -> Placed<'a> {
         limit: quantizer.limit,
         tie: quantizer.tie,
         rule: rule.map_or_else(String::new, |(file, line, column)| format!("{file}:{line}:{column}")),
+        amax: None,
+        clipped: None,
     }
 }
 
@@ -133,15 +181,15 @@ fn calibration(method: &Calibration) -> String {
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
-pub fn align<const N: usize>(lines: &[[String; N]]) -> String {
-    let mut widths = [0; N];
+pub fn align<L: AsRef<[String]>>(lines: &[L]) -> String {
+    let mut widths = vec![0; lines.iter().map(|line| line.as_ref().len()).max().unwrap_or_default()];
     for line in lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
+        for (width, cell) in widths.iter_mut().zip(line.as_ref()) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let aligned = lines.iter().map(|line| {
-        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = line.as_ref().iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     });
     aligned.collect()
