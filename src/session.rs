@@ -96,6 +96,11 @@ impl Session {
         &self.checkpoint.config
     }
 
+    /// The element type that is computed in.
+    pub fn dtype(&self) -> DType {
+        self.engine.dtype
+    }
+
     /// The folder that holds the checkpoint's files.
     pub fn folder(&self) -> &std::path::Path {
         self.checkpoint.folder()

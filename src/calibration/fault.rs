@@ -17,6 +17,13 @@ pub enum Fault {
         /// How many.
         count: u64,
     },
+    /// It was counted with another number of ranges than it has.
+    Channels {
+        /// Those that were counted.
+        counted: usize,
+        /// Those that it has.
+        wanted: usize,
+    },
     /// Every value is zero.
     OnlyZeros,
     /// Some values are negative, and the quantizer is unsigned.
@@ -41,6 +48,9 @@ impl fmt::Display for Fault {
             Fault::NothingSeen => f.write_str("it saw no values"),
             Fault::NotANumber { count } => write!(f, "it saw NaN {count} times"),
             Fault::Infinite { count } => write!(f, "it saw infinite values {count} times"),
+            Fault::Channels { counted, wanted } => {
+                write!(f, "what it saw was counted for {counted} channels, and it has {wanted}")
+            }
             Fault::OnlyZeros => f.write_str("it saw only zeros"),
             Fault::Negative { count, least } => {
                 write!(f, "it is unsigned and saw negative values {count} times, the least {least}")

@@ -73,7 +73,7 @@ impl Calibrator {
     /// they have ranges.
     fn see(&mut self, quantizers: &[&Quantizer], value: &Tensor) -> Result<(), Failure> {
         let mut by_axis: BTreeMap<Option<usize>, Vec<&Quantizer>> = BTreeMap::new();
-        for quantizer in quantizers.iter().filter(|quantizer| is_measured(quantizer)) {
+        for quantizer in quantizers.iter().filter(|quantizer| is_watched(quantizer)) {
             by_axis.entry(axis(quantizer, value.rank())).or_default().push(quantizer);
         }
         for (axis, quantizers) in by_axis {
@@ -149,8 +149,8 @@ impl Calibrator {
     }
 }
 
-/// Its range, or what it costs, is measured on data.
-fn is_measured(quantizer: &Quantizer) -> bool {
+/// What it would see is counted: its range, or what that costs, follows from data.
+pub fn is_watched(quantizer: &Quantizer) -> bool {
     quantizer.scheme.range != RangeSource::Dynamic
 }
 

@@ -89,7 +89,14 @@ impl Outcome {
         })?;
         for quantizer in graph.quantizers.iter().filter(|quantizer| !weights.contains(&quantizer.name)) {
             let collector = calibrator.of(&quantizer.name);
-            let find = |request: &Request| collector.ok_or(Fault::NothingSeen)?.range(request);
+            let find = |request: &Request| {
+                let collector = collector.ok_or(Fault::NothingSeen)?;
+                let (counted, wanted) = (collector.channels(), channels(&graph, quantizer));
+                match wanted.filter(|wanted| *wanted != counted) {
+                    Some(wanted) => Err(Fault::Channels { counted, wanted }),
+                    None => collector.range(request),
+                }
+            };
             found.choose(quantizer, &method(quantizer, false, choice), find);
         }
         found.refuse()?;
@@ -207,6 +214,7 @@ fn mend(fault: &Fault) -> &'static str {
         Fault::NotANumber { .. } | Fault::Infinite { .. } => {
             "look for damaged weights, and for masks that hide every token of a text"
         }
+        Fault::Channels { .. } => "observe the data anew: another spec was given when it was observed",
         Fault::Undefined { .. } => "choose another method",
         Fault::Parity(_) => "calibrate without `--parity`",
         Fault::NothingSeen | Fault::OnlyZeros => {
@@ -272,6 +280,15 @@ impl Amax {
                 largest: all.iter().copied().fold(0.0, f32::max),
             },
         }
+    }
+}
+
+/// How many ranges a quantizer has; `None` where its site does not say.
+fn channels(graph: &Graph, quantizer: &Quantizer) -> Option<usize> {
+    let shape = &graph.sites.get(quantizer.site)?.ty.shape;
+    match axis(quantizer, shape.len()) {
+        None => Some(1),
+        Some(axis) => usize::try_from(shape.get(axis)?.as_known()?).ok(),
     }
 }
 

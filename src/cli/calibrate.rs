@@ -19,9 +19,10 @@ use crate::{
     session::Session,
     tasks::{EvenBatch, EvenBatches, Options},
 };
+use clap::ValueEnum;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -48,7 +49,7 @@ pub fn calibrate(arguments: &args::Calibrate, screen: Screen) -> Result<ExitCode
         .help("add a recipe: `use \"recipes/qdqbert.qdq\"`")
         .into());
     }
-    let work = Work::new(arguments)?;
+    let work = Work::new(arguments, session.folder())?;
     let counted = match arguments.merge.as_slice() {
         [] => observe(arguments, &work, &mut session, screen).map_err(&within)?,
         files => Some(merged(files, &session)?),
@@ -67,12 +68,15 @@ pub fn calibrate(arguments: &args::Calibrate, screen: Screen) -> Result<ExitCode
     };
     let choice = Choice { method: arguments.method.clone(), skip_zeros: arguments.skip_zeros };
     let outcome = calibrator::Outcome::of(&mut session, &calibrator, &choice).map_err(|failure| {
-        screen.note(&format!(
-            "what was observed is in {}: after mending the spec, go on with `--merge` and that file",
-            work.statistics.display()
-        ));
+        if arguments.merge.is_empty() {
+            screen.note(&format!(
+                "what was observed is in {}: after mending the spec, go on with `--merge` and that file",
+                work.statistics.display()
+            ));
+        }
         within(failure)
     })?;
+    folder.make()?;
     if !arguments.merge.is_empty() {
         write(&work.statistics, &calibrator.save(&origin))?;
     }
@@ -91,20 +95,27 @@ struct Work {
 }
 
 impl Work {
-    /// Makes the folder.
-    fn new(arguments: &args::Calibrate) -> Result<Work, Failure> {
+    /// Sees that nothing is in the way.
+    fn new(arguments: &args::Calibrate, checkpoint: &Path) -> Result<Work, Failure> {
         let output = &arguments.output;
         if let Some(shard) = arguments.shard {
-            let earlier = output.exists() && !arguments.force && !arguments.resume;
-            if earlier {
+            if output.is_dir() {
+                return Err(Failure::usage(format!(
+                    "`{}` is a folder, but a shard is a file",
+                    output.display()
+                ))
+                .help("name the file of statistics with `-o FILE`"));
+            }
+            if output.exists() && !arguments.force && !arguments.resume {
                 return Err(already_there(output));
             }
             return Ok(Work { folder: None, statistics: output.clone(), shard });
         }
-        let folder = Folder::make(output, Path::new(&arguments.checkpoint))?;
+        let folder = Folder::new(output, checkpoint)?;
         let statistics = output.join(STATISTICS);
         let earlier = statistics.exists() || output.join("model.safetensors").exists();
-        if earlier && !arguments.force && !arguments.resume {
+        let goes_on = arguments.resume && statistics.exists();
+        if earlier && !arguments.force && !goes_on {
             return Err(already_there(output));
         }
         Ok(Work { folder: Some(folder), statistics, shard: Shard { part: 1, of: 1 } })
@@ -139,11 +150,7 @@ fn observe(
             None => tensors_of(arguments, &mut count, screen)?,
         };
         if !done {
-            screen.note(&format!(
-                "interrupted after {} batches, which are in {}: go on with the same command and `--resume`",
-                count.origin.batches,
-                work.statistics.display()
-            ));
+            screen.note(&count.interrupted(arguments));
             return Ok(None);
         }
         count.finish()?;
@@ -224,7 +231,24 @@ impl Count<'_> {
     }
 
     fn keep(&self) -> Result<(), Failure> {
+        if let Some(folder) = &self.work.folder {
+            folder.make()?;
+        }
         write(&self.work.statistics, &self.calibrator.save(&self.origin))
+    }
+
+    /// What an interrupted run leaves, and how to go on.
+    fn interrupted(&self, arguments: &args::Calibrate) -> String {
+        let (batches, kept) = (self.origin.batches, self.work.statistics.display());
+        if batches == 0 {
+            return "interrupted before the first batch".to_owned();
+        }
+        if arguments.file.as_deref() == Some("-") {
+            return format!("interrupted after {batches} batches; standard input cannot be read again");
+        }
+        format!(
+            "interrupted after {batches} batches, which are in {kept}: go on with the same command and `--resume`"
+        )
     }
 
     fn finish(&mut self) -> Result<(), Failure> {
@@ -272,38 +296,45 @@ fn merged(files: &[PathBuf], session: &Session) -> Result<(Calibrator, Origin), 
     let names: Vec<String> = parts.iter().map(|(name, _)| name.clone()).collect();
     let saved = calibrator::merge(parts)?;
     let origin = Origin::of(&saved, &names.join(", "))?;
-    let weights = fingerprint(session)?;
-    if origin.same.get("weights").is_some_and(|known| *known != weights) {
-        return Err(Failure::input(format!("{} was collected from other weights", names.join(", ")))
-            .help("give the checkpoint that was observed"));
+    for (what, here) in [("weights", fingerprint(session)?), ("settings", settings(session))] {
+        if origin.same.get(what).is_some_and(|known| *known != here) {
+            return Err(Failure::input(format!("{} was collected from other {what}", names.join(", ")))
+                .help("give the checkpoint that was observed, with the same `--set`"));
+        }
     }
     Ok((Calibrator::restore(saved, Counting::Canonical), origin))
 }
 
 /// What this run observes.
 fn origin(arguments: &args::Calibrate, work: &Work, session: &Session) -> Result<Origin, Failure> {
-    let mut data = crc32fast::Hasher::new();
+    let mut data = Checksum::default();
     let files = arguments.file.iter().map(Path::new).chain(arguments.tensors.iter().map(PathBuf::as_path));
     for file in files {
-        if file == Path::new("-") {
-            if arguments.resume || arguments.shard.is_some() {
-                return Err(Failure::usage("standard input cannot be read again")
-                    .help("write the records to a file, and give that"));
-            }
-            continue;
+        if file != Path::new("-") {
+            data.file(file)?;
+        } else if arguments.resume || arguments.shard.is_some() {
+            return Err(Failure::usage("standard input cannot be read again")
+                .help("write the records to a file, and give that"));
         }
-        data.update(&fs::read(file).map_err(|error| unreadable(file, &error))?);
     }
-    let most = arguments.max_samples.map_or("all".to_owned(), |most| most.to_string());
-    let columns = arguments.columns.clone().unwrap_or_default();
+    let counting = match (arguments.parity, arguments.skip_zeros) {
+        (false, _) => "qdqc",
+        (true, false) => "pytorch-quantization",
+        (true, true) => "pytorch-quantization without zeros",
+    };
+    let format = arguments.format.and_then(|format| Some(format.to_possible_value()?.get_name().to_owned()));
     let same = [
         ("weights", fingerprint(session)?),
+        ("settings", settings(session)),
         ("model", session.program().model().map_or(String::new(), |model| model.name.value.clone())),
-        ("data", format!("{:08x}", data.finalize())),
-        ("columns", columns),
-        ("number of records", most),
+        ("set of quantizers", watched(session)?),
+        ("element type", session.dtype().to_string()),
+        ("data", data.text()),
+        ("format", format.unwrap_or_default()),
+        ("columns", arguments.columns.clone().unwrap_or_default()),
+        ("number of records", arguments.max_samples.map_or("all".to_owned(), |most| most.to_string())),
         ("batch size", options(arguments).batch.to_string()),
-        ("way of counting", if arguments.parity { "pytorch-quantization" } else { "qdqc" }.to_owned()),
+        ("way of counting", counting.to_owned()),
     ];
     let same: BTreeMap<String, String> = same.map(|(name, value)| (name.to_owned(), value)).into();
     let shard = BTreeSet::from([work.shard.part]);
@@ -312,6 +343,61 @@ fn origin(arguments: &args::Calibrate, work: &Work, session: &Session) -> Result
 
 fn fingerprint(session: &Session) -> Result<String, Failure> {
     Ok(format!("{:08x}", session.checkpoint().fingerprint()?))
+}
+
+/// Tells apart what a config says.
+fn settings(session: &Session) -> String {
+    let mut fields = Checksum::default();
+    // In the order of their names, whatever that in the file is.
+    for (name, value) in session.config().fields().iter().collect::<BTreeMap<_, _>>() {
+        fields.0.update(format!("{name} {value}\n").as_bytes());
+    }
+    fields.text()
+}
+
+/// Tells apart which values are observed: an interrupted run cannot go on with others.
+fn watched(session: &Session) -> Result<String, Failure> {
+    let mut names = Checksum::default();
+    for quantizer in &session.graph()?.quantizers {
+        if calibrator::is_watched(quantizer) {
+            names.0.update(format!("{} {:?}\n", quantizer.name, quantizer.scheme.axis).as_bytes());
+        }
+    }
+    Ok(names.text())
+}
+
+/// CRC-32 of what goes by.
+#[derive(Default)]
+struct Checksum(crc32fast::Hasher);
+
+impl Checksum {
+    /// The content of a file, which has to be there when it is read again.
+    fn file(&mut self, path: &Path) -> Result<(), Failure> {
+        let failed = |error: io::Error| unreadable(path, &error);
+        let mut file = fs::File::open(path).map_err(failed)?;
+        let kind = file.metadata().map_err(failed)?;
+        if !kind.is_file() && !kind.is_dir() {
+            return Err(Failure::usage(format!("`{}` cannot be read twice", path.display()))
+                .help("write the records to a file, or give `-` and send them to standard input"));
+        }
+        io::copy(&mut file, self).map_err(failed)?;
+        Ok(())
+    }
+
+    fn text(self) -> String {
+        format!("{:08x}", self.0.finalize())
+    }
+}
+
+impl io::Write for Checksum {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn options(arguments: &args::Calibrate) -> Options {
@@ -338,10 +424,10 @@ fn write(path: &Path, saved: &Saved) -> Result<(), Failure> {
     write_file(path, &bytes, Existing::Replace)
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
     match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::input(format!("there is no file `{}`", path.display())),
-        std::io::ErrorKind::IsADirectory => {
+        io::ErrorKind::NotFound => Failure::input(format!("there is no file `{}`", path.display())),
+        io::ErrorKind::IsADirectory => {
             Failure::input(format!("`{}` is a folder, not a file", path.display()))
         }
         _ => Failure::outside(format!("`{}` cannot be read: {error}", path.display())),

@@ -75,26 +75,31 @@ pub struct Entry {
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes the folder, which is not the checkpoint's own.
+    /// A folder, there or not, that is not the one with the checkpoint's files.
     ///
     /// # Errors
-    /// It is a file, is the checkpoint's, or cannot be made.
-    pub fn make(path: &Path, checkpoint: &Path) -> Result<Folder, Failure> {
-        if path.is_file() {
+    /// It is a file, or the checkpoint's.
+    pub fn new(path: &Path, checkpoint: &Path) -> Result<Folder, Failure> {
+        if path.exists() && !path.is_dir() {
             return Err(Failure::usage(format!("`{}` is a file, but a folder is written", path.display()))
                 .help("choose another name with `-o FOLDER`"));
         }
-        fs::create_dir_all(path).map_err(|error| {
-            Failure::outside(format!("the folder `{}` cannot be made: {error}", path.display()))
-        })?;
         let whole = |path: &Path| fs::canonicalize(path).ok();
-        let source =
-            if checkpoint.is_file() { checkpoint.parent().unwrap_or(checkpoint) } else { checkpoint };
-        if whole(path).is_some() && whole(path) == whole(source) {
+        if whole(path).is_some() && whole(path) == whole(checkpoint) {
             return Err(Failure::usage(format!("`{}` is the checkpoint itself", path.display()))
                 .help("choose another folder with `-o FOLDER`, so that the float weights stay as they are"));
         }
         Ok(Folder(path.to_owned()))
+    }
+
+    /// Makes the folder, unless it is there.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn make(&self) -> Result<(), Failure> {
+        fs::create_dir_all(&self.0).map_err(|error| {
+            Failure::outside(format!("the folder `{}` cannot be made: {error}", self.0.display()))
+        })
     }
 }
 
