@@ -17,6 +17,7 @@ use crate::{
     calibration::{Collector, ParityHistogram, ParitySettings, Saved, Statistics},
     failure::Failure,
     graph::Quantizer,
+    names::list_of,
     quant::RangeSource,
     session::Session,
 };
@@ -110,7 +111,16 @@ impl Calibrator {
                 _ => Collector::Canonical(Statistics::new(channels)),
             },
         });
-        watched.quantizers.extend(quantizers.iter().map(|quantizer| quantizer.name.clone()));
+        let names = quantizers.iter().map(|quantizer| quantizer.name.clone()).collect();
+        if watched.quantizers.is_empty() {
+            watched.quantizers = names;
+        } else if watched.quantizers != names {
+            let list = list_of(watched.quantizers.iter().map(String::as_str));
+            return Err(Failure::input(format!(
+                "not in every call do the same quantizers see what {list} see"
+            ))
+            .help("calibrate with calls that give the same inputs"));
+        }
         if watched.collector.channels() != channels {
             let name = quantizers.first().map_or("", |quantizer| quantizer.name.as_str());
             return Err(Failure::input(format!(

@@ -569,7 +569,7 @@ pub struct Sensitivity {
     pub metric: Option<String>,
 
     /// Find few groups without which the metric is at most this much worse than in float
-    #[arg(long, value_name = "LOSS", help_heading = "Search")]
+    #[arg(long, value_name = "LOSS", value_parser = loss, help_heading = "Search")]
     pub budget: Option<f64>,
 
     /// Write a recipe without them, with the reasons, to be given to `--recipe`
@@ -762,6 +762,11 @@ pub enum FloatType {
 
 fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number from 1".into())
+}
+
+fn loss(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "expected a number from 0".into())
 }
 
 fn method(text: &str) -> Result<Calibration, String> {

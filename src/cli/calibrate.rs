@@ -174,8 +174,10 @@ fn records_of(
         _ => Some(open()?.count() as u64).map(|all| most.map_or(all, |most| all.min(most))),
     };
     let options = options(arguments);
-    let batches = EvenBatches::new(open()?, most, &tokenizer, &config, &answers, &options)?;
-    let batches = batches.map(|batch| batch.map_err(|problem| problem.into_failure()));
+    let records = open()?;
+    let noun = records.noun();
+    let batches = EvenBatches::new(records, most, &tokenizer, &config, &answers, &options)?;
+    let batches = batches.map(|batch| batch.map_err(|problem| records::placed(noun, problem)));
     let total = total.map(|total| total.div_ceil(count.work.shard.of));
     count.all(batches, true, Progress::new("records", total, screen))
 }

@@ -3,24 +3,25 @@
 use super::{
     Stop, args, interrupt,
     model::{self, Named},
-    output::{self, Existing, write_file},
+    output::{self, Existing, WholeFile, write_file},
     progress::Progress,
     records,
     screen::Screen,
     sites,
 };
 use crate::{
-    compile::{self, Options as CompileOptions},
+    compile::Options as CompileOptions,
     failure::Failure,
-    graph::Graph,
+    names::{list_of, nearest},
     sensitivity::{By, Found, Group, On, Question, groups, search, without},
     session::Session,
-    tasks::{Evaluator, Options, Record, metrics::Metric},
+    tasks::{Evaluator, Options, metrics::Metric},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     process::ExitCode,
 };
 
@@ -36,9 +37,13 @@ pub fn sensitivity(arguments: &args::Sensitivity, screen: Screen) -> Result<Exit
     };
     let engine =
         args::Engine { float: false, amax: arguments.amax.clone(), machine: arguments.machine.clone() };
+    if let Some(file) = &arguments.write {
+        // So that nothing is measured in vain.
+        drop(WholeFile::create(file, existing(arguments))?);
+    }
     let mut session = model::open(named, &engine, screen)?;
     let sources = session.program().sources.clone();
-    let done = measure_all(arguments, &mut session, screen);
+    let done = measure(arguments, &mut session, screen);
     model::show_notes(&mut session, screen);
     let Some(report) = done.map_err(Stop::within(&sources))? else {
         screen.note("interrupted: nothing is known yet");
@@ -49,11 +54,35 @@ pub fn sensitivity(arguments: &args::Sensitivity, screen: Screen) -> Result<Exit
     } else {
         output::print(&report.text())?;
     }
+    if report.interrupted {
+        screen.note("interrupted: what to leave out is not known yet");
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    }
+    if let Some(budget) = arguments.budget {
+        let Some(found) = &report.found else {
+            return Err(Failure::input(format!(
+                "not even without any quantizer is the loss of {} at most {budget}",
+                report.metric
+            ))
+            .into());
+        };
+        if let Some(file) = &arguments.write {
+            let text = recipe(&report, found, budget, file, &session).map_err(Stop::within(&sources))?;
+            write_file(file, text.as_bytes(), existing(arguments))?;
+            screen.note(&format!("the recipe is in {0}: use it with `--recipe {0}`", file.display()));
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was measured. `None`: interrupted.
-fn measure_all(
+/// What to do with a recipe that is already there.
+fn existing(arguments: &args::Sensitivity) -> Existing {
+    if arguments.force { Existing::Replace } else { Existing::Refuse }
+}
+
+/// What each group costs and, where there is a budget, what to leave out. `None`:
+/// interrupted.
+fn measure(
     arguments: &args::Sensitivity,
     session: &mut Session,
     screen: Screen,
@@ -74,76 +103,60 @@ fn measure_all(
     let default = Options::default();
     let options = Options { batch: arguments.machine.batch.unwrap_or(default.batch), ..default };
     let evaluator = Evaluator::new(&tokenizer, &config, &answers, &options)?;
-    let records = read(arguments)?;
-    let labelled = evaluator.is_labelled(&records).map_err(|problem| problem.into_failure())?;
+    let data = records::all(&arguments.data)?;
+    let placed = |problem| records::placed(data.noun, problem);
+    let labelled = evaluator.is_labelled(&data.records).map_err(placed)?;
+    let batch = options.batch;
     let mut pass =
-        Pass { evaluator: &evaluator, records: &records, batch: options.batch, labelled, session, screen };
+        Pass { evaluator: &evaluator, data: &data, batch, labelled, session, screen, most: usize::MAX };
+    if let Some(name) = &arguments.metric {
+        // So that not everything is measured in vain.
+        let Some(measured) = pass.first(&[On::new()])? else { return Ok(None) };
+        Chosen::could_be(name, &measured)?;
+    }
     let question = Question::new(&groups);
     let Some(measured) = pass.run(&question.sets)? else { return Ok(None) };
     let metric = Chosen::find(arguments.metric.as_deref(), &measured)?;
     let values: Vec<f64> = measured.iter().map(|metrics| metric.value(metrics)).collect();
-    let mut report = Report::new(&metric, groups, &values, records.len());
+    let mut report = Report::new(&metric, groups, &values, data.records.len());
     if let Some(budget) = arguments.budget {
+        let costs: Vec<f64> = (0..report.groups.len()).map(|at| report.loss(report.without(at))).collect();
         let mut interrupted = false;
-        let found = {
-            let losses: Vec<f64> =
-                (0..report.groups.len()).map(|at| report.loss(report.without(at))).collect();
-            let mut measure = |sets: &[On]| match pass.run(sets)? {
-                Some(measured) => {
-                    Ok(measured.iter().map(|metrics| report.loss(metric.value(metrics))).collect())
-                }
-                None => {
-                    interrupted = true;
-                    Ok(vec![f64::INFINITY; sets.len()])
-                }
-            };
-            search(&report.groups, &losses, report.loss(report.all()), budget, &mut measure)?
+        let mut measure = |sets: &[On]| match pass.run(sets)? {
+            Some(measured) => Ok(measured.iter().map(|metrics| report.loss(metric.value(metrics))).collect()),
+            None => {
+                interrupted = true;
+                Ok(vec![f64::INFINITY; sets.len()])
+            }
         };
-        if interrupted {
-            return Ok(None);
-        }
-        let Some(found) = found else {
-            return Err(Failure::input(format!(
-                "not even without any quantizer is the loss of {} at most {budget}",
-                metric.name
-            )));
-        };
-        if let Some(file) = &arguments.write {
-            let text = recipe(arguments, session, &graph, &report, &found, budget)?;
-            let existing = if arguments.force { Existing::Replace } else { Existing::Refuse };
-            write_file(file, text.as_bytes(), existing)?;
-            screen.note(&format!("the recipe is in {0}: use it with `--recipe {0}`", file.display()));
-        }
-        report.found = Some((budget, found));
+        let found = search(&report.groups, &costs, report.loss(report.all()), budget, &mut measure)?;
+        report.interrupted = interrupted;
+        report.found = found.filter(|_| !interrupted);
     }
     Ok(Some(report))
-}
-
-/// The records, up to the most that are wanted.
-fn read(arguments: &args::Sensitivity) -> Result<Vec<Record>, Failure> {
-    let data = &arguments.data;
-    let records = records::open(&data.input, data.format, data.columns.as_deref())?;
-    let most = data.max_samples.unwrap_or(usize::MAX);
-    let records: Result<Vec<Record>, _> = records.take(most).collect();
-    let records = records.map_err(|problem| problem.into_failure())?;
-    if records.is_empty() {
-        return Err(Failure::input(format!("`{}` holds no record", data.input))
-            .help("give a file of texts, with what is right where that is known"));
-    }
-    Ok(records)
 }
 
 /// All records, run on sets of quantizers.
 struct Pass<'a> {
     evaluator: &'a Evaluator<'a>,
-    records: &'a [Record],
+    data: &'a records::Data,
     batch: usize,
     labelled: bool,
     session: &'a mut Session,
     screen: Screen,
+    /// Batches that are run, at most.
+    most: usize,
 }
 
 impl Pass<'_> {
+    /// The same of the first batch alone.
+    fn first(&mut self, sets: &[On]) -> Result<Option<Vec<Vec<Metric>>>, Failure> {
+        self.most = 1;
+        let measured = self.run(sets);
+        self.most = usize::MAX;
+        measured
+    }
+
     /// The metrics of each set: its scores where the records say what is right, and its
     /// nearness to float. `None`: interrupted.
     fn run(&mut self, sets: &[On]) -> Result<Option<Vec<Vec<Metric>>>, Failure> {
@@ -151,12 +164,14 @@ impl Pass<'_> {
         let sets: Vec<On> = std::iter::once(On::new()).chain(sets.iter().cloned()).collect();
         let mut scores: Vec<_> = sets.iter().map(|_| self.evaluator.scores()).collect();
         let mut fidelity: Vec<_> = sets.iter().map(|_| self.evaluator.fidelity()).collect();
-        let mut progress = Progress::new("records", Some(self.records.len() as u64), self.screen);
-        for records in self.records.chunks(self.batch.max(1)) {
+        let all = &self.data.records;
+        let mut progress = Progress::new("records", Some(all.len() as u64), self.screen);
+        for chunk in all.chunks(self.batch.max(1)).take(self.most) {
             if interrupt::requested() {
                 return Ok(None);
             }
-            let batch = self.evaluator.batch(records.to_vec()).map_err(|problem| problem.into_failure())?;
+            let batch = self.evaluator.batch(chunk.to_vec());
+            let batch = batch.map_err(|problem| records::placed(self.data.noun, problem))?;
             // By set, and then by call.
             let mut outputs: Vec<Vec<_>> = sets.iter().map(|_| Vec::new()).collect();
             for inputs in batch.inputs() {
@@ -174,7 +189,7 @@ impl Pass<'_> {
                 }
                 fidelity.add(&batch, float, outputs)?;
             }
-            progress.advance(records.len() as u64);
+            progress.advance(chunk.len() as u64);
         }
         progress.finish();
         let metrics = scores.iter().zip(&fidelity).skip(1);
@@ -203,19 +218,38 @@ impl Chosen {
             Some(name) => metrics.iter().find(|metric| metric.title() == name),
             None => metrics.first(),
         };
-        let known: Vec<String> = metrics.iter().map(Metric::title).collect();
         match (found, name) {
             (Some(metric), _) => {
                 Ok(Chosen { name: metric.title(), higher_is_better: metric.higher_is_better })
             }
-            (None, Some(name)) => Err(Failure::usage(format!("there is no metric `{name}` here"))
-                .help(format!("choose one of {}", known.join(", ")))),
+            (None, Some(name)) => Err(unknown(name, metrics)),
             (None, None) => Err(Failure::input("nothing could be measured on these records")),
+        }
+    }
+
+    /// Whether a metric of this name may come of records of which the first give
+    /// these: its part, as in `f1 (person)`, need not be among them.
+    fn could_be(name: &str, measured: &[Vec<Metric>]) -> Result<(), Failure> {
+        let metrics = measured.first().map_or(&[][..], Vec::as_slice);
+        let whole = |name: &str| name.split(" (").next().unwrap_or_default().to_owned();
+        match metrics.iter().any(|metric| whole(&metric.title()) == whole(name)) {
+            true => Ok(()),
+            false => Err(unknown(name, metrics)),
         }
     }
 
     fn value(&self, metrics: &[Metric]) -> f64 {
         metrics.iter().find(|metric| metric.title() == self.name).map_or(f64::NAN, |metric| metric.value)
+    }
+}
+
+fn unknown(name: &str, metrics: &[Metric]) -> Failure {
+    let known: Vec<String> = metrics.iter().map(Metric::title).collect();
+    let known = || known.iter().map(String::as_str);
+    let failure = Failure::usage(format!("there is no metric `{name}` here"));
+    match nearest(name, known()) {
+        Some(near) => failure.help(format!("did you mean `{near}`? There are {}", list_of(known()))),
+        None => failure.help(format!("there are {}", list_of(known()))),
     }
 }
 
@@ -227,8 +261,10 @@ struct Report {
     /// Of the sets of [`Question`].
     values: Vec<f64>,
     records: usize,
-    /// The budget, and what is left out for it.
-    found: Option<(f64, Found)>,
+    /// What is left out for a budget.
+    found: Option<Found>,
+    /// Before what is left out was found.
+    interrupted: bool,
 }
 
 /// One group, for tables.
@@ -249,6 +285,7 @@ impl Report {
             values: values.to_vec(),
             records,
             found: None,
+            interrupted: false,
         }
     }
 
@@ -308,7 +345,7 @@ impl Report {
             self.float(),
             self.all()
         );
-        let found = self.found.as_ref().map_or_else(String::new, |(budget, found)| {
+        let found = self.found.as_ref().map_or_else(String::new, |found| {
             let mut lines = vec![["LEFT OUT, ONE AFTER THE OTHER".to_owned(), self.metric.to_uppercase()]];
             lines.extend(found.left_out.iter().map(|(at, loss)| {
                 let name = self.groups.get(*at).map_or("", |group| &group.name);
@@ -319,20 +356,20 @@ impl Report {
             } else {
                 sites::align(&lines)
             };
-            format!("\n{table}\nloss {:.5}, budget {budget}\n", found.loss)
+            format!("\n{table}\nloss {:.5}\n", found.loss)
         });
         head + &sites::align(&lines) + &found
     }
 
     fn json(&self) -> Value {
-        let found = self.found.as_ref().map(|(budget, found)| {
+        let found = self.found.as_ref().map(|found| {
             let left_out = found.left_out.iter().filter_map(|(at, loss)| {
                 let group = self.groups.get(*at)?;
                 Some(
                     json!({ "group": group.name, "quantizers": group.quantizers, "then": self.value(*loss) }),
                 )
             });
-            json!({ "budget": budget, "loss": found.loss, "left_out": left_out.collect::<Vec<_>>() })
+            json!({ "loss": found.loss, "left_out": left_out.collect::<Vec<_>>() })
         });
         json!({
             "metric": self.metric,
@@ -345,14 +382,13 @@ impl Report {
     }
 }
 
-/// The recipe without what is left out, seen to be one.
+/// The recipe without what is left out.
 fn recipe(
-    arguments: &args::Sensitivity,
-    session: &Session,
-    graph: &Graph,
     report: &Report,
     found: &Found,
     budget: f64,
+    file: &Path,
+    session: &Session,
 ) -> Result<String, Failure> {
     let mut reasons = BTreeMap::new();
     let mut before = report.all();
@@ -364,12 +400,12 @@ fn recipe(
         }
         before = after;
     }
+    let quantizers: usize = report.groups.iter().map(|group| group.quantizers.len()).sum();
     let about = [
         format!(
-            "Made by `qdqc sensitivity` on {} records: {} of {} quantizers are left out.",
+            "Made by `qdqc sensitivity` on {} records: {} of {quantizers} quantizers are left out.",
             report.records,
             reasons.len(),
-            graph.quantizers.len()
         ),
         format!(
             "{}: {:.5} in float, {:.5} with every quantizer, {:.5} with this recipe; the loss was to be at most {budget}.",
@@ -379,24 +415,6 @@ fn recipe(
             report.value(found.loss)
         ),
     ];
-    let text = without(session.program(), graph, &reasons, &about);
-    let mut program = session.program().clone();
-    let name = arguments.write.as_ref().map_or_else(String::new, |file| file.display().to_string());
-    program.set_recipe(&name, &text).map_err(Failure::Diagnostics)?;
     let options = CompileOptions { config: session.config().clone(), ..CompileOptions::default() };
-    let (compiled, problems) = compile::compile(&program, &options, true);
-    let kept: BTreeSet<&str> =
-        compiled.iter().flat_map(|graph| &graph.quantizers).map(|q| q.name.as_str()).collect();
-    let wanted: BTreeSet<&str> = graph
-        .quantizers
-        .iter()
-        .map(|q| q.name.as_str())
-        .filter(|name| !reasons.contains_key(*name))
-        .collect();
-    if kept != wanted {
-        let why = problems.iter().next().map_or_else(String::new, |problem| format!(": {}", problem.message));
-        return Err(Failure::input(format!("no recipe says exactly that{why}"))
-            .help("choose other groups with `--by`, or write the recipe by hand from the table"));
-    }
-    Ok(text)
+    without(session.program(), &options, &reasons, &about, &file.display().to_string())
 }

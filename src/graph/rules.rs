@@ -1,5 +1,6 @@
 //! The rules of `quantize` blocks as data: which quantizer goes to which sites.
 
+use super::{Graph, ScopeId, Site};
 use crate::{
     quant::Scheme,
     span::{Span, Spanned},
@@ -71,6 +72,32 @@ pub struct SiteRule {
     pub at: Vec<Spanned<PathPattern>>,
     /// The whole phrase.
     pub span: Span,
+}
+
+impl Graph {
+    /// Whether a phrase names a site.
+    pub fn fits(&self, phrase: &SiteRule, site: &Site) -> bool {
+        let all = |words: &[Spanned<String>], fits: &dyn Fn(&str) -> bool| {
+            words.is_empty() || words.iter().any(|word| fits(&word.value))
+        };
+        phrase.ports.iter().any(|port| port.value == site.port)
+            && site.owners.contains(&phrase.owner.value)
+            && all(&phrase.written_in, &|module| site.written_in == module)
+            && all(&phrase.under, &|module| self.is_under(site.scope, module))
+            && (phrase.at.is_empty() || phrase.at.iter().any(|path| path.value.matches(&site.path)))
+    }
+
+    /// Whether a scope is an instance of `module` or inside one.
+    pub fn is_under(&self, scope: ScopeId, module: &str) -> bool {
+        let mut next = Some(scope.0);
+        while let Some(scope) = next.and_then(|index| self.scopes.get(index as usize)) {
+            if scope.module == module {
+                return true;
+            }
+            next = scope.parent;
+        }
+        false
+    }
 }
 
 /// A stretch of a state-dict path; `*` stands for one segment.

@@ -3,7 +3,7 @@
 use crate::{
     codes,
     diagnostic::Diagnostic,
-    graph::{Graph, PathPattern, ScopeId, Site, SiteRule},
+    graph::{Graph, PathPattern, Site, SiteRule},
     names::{list_of, nearest, shortened},
     span::{Span, Spanned},
 };
@@ -53,7 +53,7 @@ impl<'g> Finder<'g> {
             let count = self.named(rule, port).len();
             self.look(count.saturating_mul(words), rule.span)?;
             let named = self.named(rule, port).iter().copied();
-            found.extend(named.filter(|index| self.fits(rule, &self.graph.sites[*index])));
+            found.extend(named.filter(|index| self.graph.fits(rule, &self.graph.sites[*index])));
         }
         found.sort_unstable();
         found.dedup();
@@ -64,27 +64,6 @@ impl<'g> Finder<'g> {
     fn named(&self, rule: &SiteRule, port: &Spanned<String>) -> &[usize] {
         let ports = self.by_port.get(rule.owner.value.as_str());
         ports.and_then(|ports| ports.get(port.value.as_str())).map_or(&[], Vec::as_slice)
-    }
-
-    fn fits(&self, rule: &SiteRule, site: &Site) -> bool {
-        let all = |words: &[Spanned<String>], fits: &dyn Fn(&str) -> bool| {
-            words.is_empty() || words.iter().any(|word| fits(&word.value))
-        };
-        all(&rule.written_in, &|module| site.written_in == module)
-            && all(&rule.under, &|module| self.is_under(site.scope, module))
-            && (rule.at.is_empty() || rule.at.iter().any(|path| path.value.matches(&site.path)))
-    }
-
-    /// Whether a scope is an instance of `module` or inside one.
-    fn is_under(&self, scope: ScopeId, module: &str) -> bool {
-        let mut next = Some(scope.0);
-        while let Some(scope) = next.and_then(|index| self.graph.scopes.get(index as usize)) {
-            if scope.module == module {
-                return true;
-            }
-            next = scope.parent;
-        }
-        false
     }
 
     /// A rule without a site: says which of its words fits nothing.
@@ -138,8 +117,9 @@ impl<'g> Finder<'g> {
         let written = || list_of(distinct(named.iter().map(|site| site.written_in.as_str())));
         let paths = || list_of(distinct(named.iter().map(|site| super::shown(&site.path))));
         let own = |module: &Spanned<String>| named.iter().any(|site| site.written_in == module.value);
-        let inside =
-            |module: &Spanned<String>| named.iter().any(|site| self.is_under(site.scope, &module.value));
+        let inside = |module: &Spanned<String>| {
+            named.iter().any(|site| self.graph.is_under(site.scope, &module.value))
+        };
         let there = |path: &Spanned<PathPattern>| named.iter().any(|site| path.value.matches(&site.path));
         if let [first, ..] = rule.written_in.as_slice()
             && !rule.written_in.iter().any(own)
