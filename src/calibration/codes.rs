@@ -14,7 +14,16 @@ pub(super) fn e4m3(x: f32) -> f32 {
     // Three bits after the point; below 2^-6 numbers are multiples of 2^-9.
     let exponent = ((x.to_bits() >> 23) & 0xff) as i32 - 127;
     let step = f32::from_bits(((exponent.max(-6) - 3 + 127) as u32) << 23);
-    if x.is_nan() { x } else { (x / step).round_ties_even() * step }
+    if x.is_nan() { x } else { whole(x / step) * step }
+}
+
+/// The nearest whole number, half steps to the even one, of magnitudes below `2^22`:
+/// the sum with `1.5 * 2^23` has no room for a fraction. Without the instruction that
+/// rounds, which not every processor has, `round_ties_even` is a call.
+#[inline(always)]
+fn whole(x: f32) -> f32 {
+    const ROOM: f32 = 12_582_912.0;
+    (x + ROOM) - ROOM
 }
 
 /// The largest whole code.
@@ -25,6 +34,7 @@ pub(super) fn largest_code(bits: u8, signed: bool) -> u32 {
 
 /// `x` rounded to a code and turned back, as `fake_quantize` does in its mode `onnx`:
 /// `clamp(round_half_even(x / scale)) * scale`, `scale = amax / M`.
+#[inline]
 pub(super) fn rounded(x: f32, amax: f32, storage: &Storage) -> f32 {
     match *storage {
         Storage::Integer { .. } if amax <= TINY => 0.0,
@@ -36,7 +46,7 @@ pub(super) fn rounded(x: f32, amax: f32, storage: &Storage) -> f32 {
                 (true, false) => -largest - 1.0,
             };
             let scale = amax / largest;
-            (x / scale).round_ties_even().clamp(least, largest) * scale
+            whole((x / scale).clamp(least, largest)) * scale
         }
         Storage::E4M3 if x.abs() < TINY || amax <= 0.0 => 0.0,
         Storage::E4M3 => {

@@ -331,26 +331,20 @@ impl WithSimd for LookAt<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Look {
         let mut look = Look::default();
-        let mut filling = 0;
-        for (block, largest) in self.0.chunks(BLOCK).zip(&mut look.blocks) {
-            let mut lanes = Lanes::default();
-            let (rows, rest) = block.as_chunks();
-            rows.iter().for_each(|row| lanes.see(row));
-            if !rest.is_empty() {
-                let mut filled = [0.0; WIDTH];
-                filled.iter_mut().zip(rest).for_each(|(filled, x)| *filled = *x);
-                lanes.see(&filled);
-                filling = (WIDTH - rest.len()) as u32;
-            }
-            *largest = lanes.largest.into_iter().fold(0, u32::max);
-            look.largest = look.largest.max(*largest);
-            look.zeros += lanes.zeros.iter().sum::<u32>();
-            look.negative += lanes.negative.iter().sum::<u32>();
-            look.least = lanes.least.into_iter().fold(look.least, u32::max);
+        let (blocks, rest) = self.0.as_chunks::<BLOCK>();
+        let (whole, last) = look.blocks.split_at_mut(blocks.len());
+        let mut all = Seen::default();
+        for (block, largest) in blocks.iter().zip(whole) {
+            let seen = Seen::of(block);
+            *largest = seen.largest;
+            all = all.and(seen);
         }
-        // Only the last block has zeros that were filled in.
-        look.zeros -= filling;
-        look
+        let seen = Seen::of(rest);
+        if let Some(largest) = last.first_mut() {
+            *largest = seen.largest;
+        }
+        let Seen { largest, zeros, negative, least } = all.and(seen);
+        Look { largest, zeros, negative, least, ..look }
     }
 }
 
@@ -373,33 +367,42 @@ impl WithSimd for Place<'_> {
     }
 }
 
-/// Values that are looked at side by side.
-const WIDTH: usize = 16;
-
-/// A [`Look`] at each of several values side by side.
+/// A [`Look`] at a few values.
 #[derive(Clone, Copy, Default)]
-struct Lanes {
-    largest: [u32; WIDTH],
-    zeros: [u32; WIDTH],
-    negative: [u32; WIDTH],
-    least: [u32; WIDTH],
+struct Seen {
+    largest: u32,
+    zeros: u32,
+    negative: u32,
+    least: u32,
 }
 
-impl Lanes {
+impl Seen {
+    /// One plain loop for each, which compilers turn into vector instructions.
     #[inline(always)]
-    fn see(&mut self, row: &[f32; WIDTH]) {
-        let bits = row.map(f32::to_bits);
-        for (largest, bits) in self.largest.iter_mut().zip(bits) {
-            *largest = (bits & MAGNITUDE).max(*largest);
+    fn of(values: &[f32]) -> Seen {
+        let mut seen = Seen::default();
+        for x in values {
+            seen.largest = seen.largest.max(x.to_bits() & MAGNITUDE);
         }
-        for (zeros, bits) in self.zeros.iter_mut().zip(bits) {
-            *zeros += u32::from(bits & MAGNITUDE == 0);
+        for x in values {
+            seen.zeros += u32::from(x.to_bits() & MAGNITUDE == 0);
         }
-        for (negative, bits) in self.negative.iter_mut().zip(bits) {
-            *negative += u32::from(bits > !MAGNITUDE);
+        for x in values {
+            seen.negative += u32::from(x.to_bits() > !MAGNITUDE);
         }
-        for (least, bits) in self.least.iter_mut().zip(bits) {
-            *least = bits.max(*least);
+        for x in values {
+            seen.least = seen.least.max(x.to_bits());
+        }
+        seen
+    }
+
+    #[inline(always)]
+    fn and(self, other: Seen) -> Seen {
+        Seen {
+            largest: self.largest.max(other.largest),
+            zeros: self.zeros + other.zeros,
+            negative: self.negative + other.negative,
+            least: self.least.max(other.least),
         }
     }
 }
