@@ -4,7 +4,7 @@ use super::{
     Stop, args,
     calibrated::{STATISTICS, TABLE},
     model::{self, Named},
-    output::{self, Existing, write_file},
+    output::{self, Existing, WholeFile, cannot_write},
     progress::Progress,
     ranges::{Known, bare},
     screen::Screen,
@@ -22,7 +22,8 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
+    io::{self, Write},
     path::Path,
     process::ExitCode,
 };
@@ -42,6 +43,9 @@ pub fn report(arguments: &args::Report, screen: Screen) -> Result<ExitCode, Stop
     let known = Known::read(session.checkpoint(), &graph).map_err(&within)?;
     refuse(&known, &graph, arguments)?;
     let calibrator = counted(session.folder(), &graph)?;
+    // A place that cannot be written is found before the work, not after it.
+    let to_file = arguments.output.as_os_str() != "-";
+    let file = to_file.then(|| WholeFile::create(&arguments.output, Existing::Replace)).transpose()?;
     let mut progress = Progress::new("quantizers", Some(graph.quantizers.len() as u64), screen);
     let mut advance = || progress.advance(1);
     let surveyed = calibrator::survey(&mut session, calibrator.as_ref(), &known.ranges, &mut advance);
@@ -51,10 +55,11 @@ pub fn report(arguments: &args::Report, screen: Screen) -> Result<ExitCode, Stop
         Gathered { session: &session, graph: &graph, known: &known, surveyed: &surveyed, sources: &sources }
             .page(arguments, calibrator.is_some());
     let text = page.html();
-    match arguments.output.as_os_str().to_str() {
-        Some("-") => output::print(&text)?,
-        _ => {
-            write_file(&arguments.output, text.as_bytes(), Existing::Replace)?;
+    match file {
+        None => output::print(&text)?,
+        Some(mut file) => {
+            file.write_all(text.as_bytes()).map_err(|error| cannot_write(&arguments.output, &error))?;
+            file.finish()?;
             screen.note(&format!(
                 "{} quantizers are described in {}; open it in a browser",
                 page.quantizers.len(),
