@@ -1,7 +1,7 @@
 //! Which quantizers cost accuracy, and a recipe without those that cost too much.
 //!
 //! Quantizers are taken in [`groups`](group); each is measured on alone and off alone
-//! ([`Question`]), and [`search`] finds few whose absence keeps the loss within a budget.
+//! ([`Question`]), and [`search()`] finds few whose absence keeps the loss within a budget.
 //! [`recipe`] writes what is left as a `quantize` block. How a set of quantizers is
 //! measured is the caller's: one number for each set, of which less is better.
 
