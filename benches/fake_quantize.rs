@@ -8,7 +8,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use qdqc::{
-    backends::candle::{Executor, lay_out},
+    backends::candle::{Executor, keep_freed_memory, lay_out},
     checkpoint::{Checkpoint, HubOptions, Wanted},
     compile::{self, Options},
     config::Config,
@@ -31,6 +31,7 @@ const TOKENS: usize = 128;
 type Weights = HashMap<String, Tensor>;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    keep_freed_memory();
     single()?;
     println!("\n| model | batch x tokens | float | quantized | ratio |\n|---|---|---|---|---|");
     let fields = json!({

@@ -31,7 +31,7 @@ mod table;
 mod tensors;
 mod tree;
 
-use crate::{failure::Failure, source::Sources};
+use crate::{backends::candle::keep_freed_memory, failure::Failure, source::Sources};
 use args::{Arguments, Command};
 use clap::Parser;
 use screen::Screen;
@@ -70,6 +70,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(2));
         }
     };
+    keep_freed_memory();
     let screen = Screen::new(arguments.color);
     match dispatch(&arguments.command, screen) {
         Ok(code) => code,

@@ -11,6 +11,7 @@ mod fake_quantize;
 mod gelu;
 mod layer_norm;
 mod matmul;
+mod memory;
 mod softmax;
 mod transpose;
 
@@ -19,6 +20,7 @@ pub(crate) use fake_quantize::{Bounds, Codes, E4M3_MAX, fake_quantize, magnitude
 pub(crate) use gelu::gelu;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use matmul::{Finish, can_multiply, matmul};
+pub(crate) use memory::keep_freed;
 pub(crate) use softmax::{masked_softmax, softmax};
 pub(crate) use transpose::transpose;
 
