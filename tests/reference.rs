@@ -10,6 +10,8 @@
 
 #[path = "support/placement.rs"]
 mod placement;
+#[path = "support/reference.rs"]
+mod reference;
 
 use candle_core::{Device, Tensor, safetensors};
 use qdqc::{
@@ -20,56 +22,9 @@ use qdqc::{
     ops::Op,
     types::{DType, Dim},
 };
+use reference::{Tensors, json, load, models, reference, spec, under};
 use serde_json::Value;
-use std::io::Write;
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::{Path, PathBuf},
-    process::Command,
-};
-
-type Tensors = HashMap<String, Tensor>;
-
-/// The reference set, or a line that it is absent.
-fn reference() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/reference");
-    if path.is_dir() {
-        return Some(path);
-    }
-    // Straight to the terminal: the test harness keeps what `eprintln!` says of a passing test.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: the reference set {} is not here", path.display());
-    None
-}
-
-/// The bundled spec of a reference class.
-fn spec(class: &str) -> &'static str {
-    match class {
-        "QDQBertModel" => "base-model",
-        "QDQBertLMHeadModel" => "causal-lm",
-        "QDQBertForMaskedLM" => "masked-lm",
-        "QDQBertForNextSentencePrediction" => "next-sentence-prediction",
-        "QDQBertForSequenceClassification" => "sequence-classification",
-        "QDQBertForMultipleChoice" => "multiple-choice",
-        "QDQBertForTokenClassification" => "token-classification",
-        "QDQBertForQuestionAnswering" => "question-answering",
-        other => panic!("no spec for {other}"),
-    }
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-fn load(path: &Path) -> Tensors {
-    safetensors::load(path, &Device::Cpu).unwrap()
-}
-
-/// Tensors whose name begins with `prefix`, without it.
-fn under(tensors: &Tensors, prefix: &str) -> Tensors {
-    let strip =
-        |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()));
-    tensors.iter().filter_map(strip).collect()
-}
+use std::{collections::BTreeMap, path::Path, process::Command};
 
 /// `qdqc run SPEC -c CHECKPOINT --tensors ... -o ... FLAGS`
 fn run(spec: &str, checkpoint: &Path, inputs: &Tensors, flags: &[String]) -> Tensors {
@@ -213,19 +168,11 @@ fn model_case(folder: &Path, case: &Value, mode: &str) -> usize {
     compared
 }
 
-/// The manifests of the models, with their folders. `hist_calib` is not among them:
-/// it has no calls, and a test of its own.
-fn cases(reference: &Path) -> Vec<(PathBuf, Value)> {
-    let folders = std::fs::read_dir(reference.join("models")).unwrap().map(|entry| entry.unwrap().path());
-    let cases = folders.filter(|folder| folder.file_name().unwrap() != "hist_calib");
-    cases.map(|folder| (folder.clone(), json(&folder.join("case.json")))).collect()
-}
-
 #[test]
 fn models_give_the_reference_outputs_in_every_mode() {
     let Some(reference) = reference() else { return };
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
-    for (folder, case) in cases(&reference) {
+    for (folder, case) in models(&reference) {
         for mode in case["modes"].as_object().unwrap().keys() {
             assert!(model_case(&folder, &case, mode) > 0, "{} {mode}: nothing was compared", case["case"]);
             *found.entry(mode.clone()).or_default() += 1;
@@ -274,7 +221,7 @@ fn traced(text: &str, options: &Options) -> Checked {
 fn every_quantizer_gets_and_gives_what_the_reference_traced() {
     let Some(reference) = reference() else { return };
     let mut compared = BTreeMap::new();
-    for (folder, case) in cases(&reference) {
+    for (folder, case) in models(&reference) {
         for (mode, about) in case["modes"].as_object().unwrap() {
             let Some(file) = about["trace"]["file"].as_str() else { continue };
             let expected = load(&folder.join(file));
