@@ -143,7 +143,16 @@ impl Session {
     /// # Errors
     /// The spec does not fit the config.
     pub fn graph(&self) -> Result<Checked, Failure> {
-        self.compile(Given::Default, BTreeSet::new(), true)
+        self.graph_with(&BTreeSet::new())
+    }
+
+    /// The same of the usual call with more inputs, by name: they may lead to more
+    /// quantizers.
+    ///
+    /// # Errors
+    /// The spec does not fit the config, or does not take these inputs together.
+    pub fn graph_with(&self, inputs: &BTreeSet<String>) -> Result<Checked, Failure> {
+        self.compile(Given::With(inputs.clone()), BTreeSet::new(), true)
     }
 
     /// Computes the outputs of one call: those always made, and those asked for.
@@ -174,12 +183,17 @@ impl Session {
         executor.observe(inputs, &mut |which, value| observer(&named(executor.graph(), which), value))
     }
 
-    /// Shows the observer every weight that a quantizer of the usual call would see.
+    /// Shows the observer every weight that a quantizer of
+    /// [`graph_with`](Session::graph_with) these inputs would see.
     ///
     /// # Errors
     /// The checkpoint does not fit the spec, and what the observer says.
-    pub fn observe_weights(&mut self, observer: &mut NamedObserver<'_>) -> Result<(), Failure> {
-        let graph = self.compile(Given::Default, BTreeSet::new(), true)?;
+    pub fn observe_weights(
+        &mut self,
+        inputs: &BTreeSet<String>,
+        observer: &mut NamedObserver<'_>,
+    ) -> Result<(), Failure> {
+        let graph = self.graph_with(inputs)?;
         let graph = self.prepared(graph, Purpose::Observe)?;
         let executor = Executor::observing(graph, self.weights.clone(), &self.engine.device)?;
         executor.observe_constants(&mut |which, value| observer(&named(executor.graph(), which), value))
@@ -455,7 +469,7 @@ mod tests {
         let float = session.call(&inputs, &BTreeSet::new()).unwrap();
         let observed = session.observe(&inputs, &mut observer).unwrap();
         assert_eq!(float["y"].to_vec2::<f32>().unwrap(), observed["y"].to_vec2::<f32>().unwrap());
-        session.observe_weights(&mut observer).unwrap();
+        session.observe_weights(&BTreeSet::new(), &mut observer).unwrap();
         let seen: Vec<_> = seen.into_iter().map(|(name, dims, max)| (name, dims, max.unwrap())).collect();
         assert_eq!(seen.len(), 3);
         assert_eq!(seen[0].1, [1, 32]);

@@ -42,6 +42,8 @@ pub enum Counting {
 #[derive(Clone, Debug)]
 pub struct Calibrator {
     counting: Counting,
+    /// The inputs of all calls, by name.
+    inputs: BTreeSet<String>,
     /// By the first quantizer that sees a value.
     watched: BTreeMap<String, Watched>,
     /// By quantizer: the key in `watched`.
@@ -57,7 +59,7 @@ struct Watched {
 impl Calibrator {
     /// Nothing seen yet.
     pub fn new(counting: Counting) -> Calibrator {
-        Calibrator { counting, watched: BTreeMap::new(), places: BTreeMap::new() }
+        Calibrator { counting, inputs: BTreeSet::new(), watched: BTreeMap::new(), places: BTreeMap::new() }
     }
 
     /// Runs a batch in float and counts what each quantizer would see.
@@ -66,6 +68,9 @@ impl Calibrator {
     /// The inputs do not fit the model, or the device fails. What was counted of the
     /// batch up to there stays counted.
     pub fn add(&mut self, session: &mut Session, inputs: &BTreeMap<String, Tensor>) -> Result<(), Failure> {
+        // `past_key_values.0.key` is a part of `past_key_values`.
+        let names = inputs.keys().filter_map(|name| name.split('.').next());
+        self.inputs.extend(names.map(str::to_owned));
         session.observe(inputs, &mut |quantizers, value| self.see(quantizers, value))?;
         Ok(())
     }
@@ -131,6 +136,11 @@ impl Calibrator {
         Ok(&mut watched.collector)
     }
 
+    /// The inputs that any call gave, by name.
+    pub fn inputs(&self) -> &BTreeSet<String> {
+        &self.inputs
+    }
+
     /// What was counted for a quantizer; `None` where it saw nothing.
     pub fn of(&self, quantizer: &str) -> Option<&Collector> {
         self.places.get(quantizer).and_then(|place| self.watched.get(place)).map(|found| &found.collector)
@@ -142,12 +152,15 @@ impl Calibrator {
             let names: Vec<&str> = watched.quantizers.iter().map(String::as_str).collect();
             (names.join(" "), watched.collector.clone())
         });
-        Saved { header: origin.header(), tensors: tensors.collect() }
+        let mut header = origin.header();
+        origin::note_inputs(&mut header, &self.inputs);
+        Saved { header, tensors: tensors.collect() }
     }
 
     /// From a file of statistics, to be gone on with or to choose ranges from.
     pub fn restore(saved: Saved, counting: Counting) -> Calibrator {
         let mut calibrator = Calibrator::new(counting);
+        calibrator.inputs = origin::inputs(&saved.header);
         for (names, collector) in saved.tensors {
             let quantizers: BTreeSet<String> = names.split(' ').map(str::to_owned).collect();
             let Some(place) = quantizers.first().cloned() else { continue };

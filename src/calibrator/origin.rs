@@ -25,6 +25,20 @@ pub struct Origin {
     pub complete: bool,
 }
 
+/// The inputs of all calls.
+const INPUTS: &str = "inputs";
+
+/// Writes the inputs of all calls down in a header.
+pub(super) fn note_inputs(header: &mut BTreeMap<String, String>, inputs: &BTreeSet<String>) {
+    let names: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    header.insert(INPUTS.to_owned(), names.join(" "));
+}
+
+/// The inputs of all calls that a header notes.
+pub(super) fn inputs(header: &BTreeMap<String, String>) -> BTreeSet<String> {
+    header.get(INPUTS).into_iter().flat_map(|names| names.split_whitespace()).map(str::to_owned).collect()
+}
+
 /// Before the names of what must be the same.
 const SAME: &str = "same.";
 
@@ -102,10 +116,12 @@ pub fn merge(parts: Vec<(String, Saved)>) -> Result<Saved, Failure> {
     };
     let mut origin = Origin::of(&whole, &first)?;
     finished(&origin, &first)?;
+    let mut given = inputs(&whole.header);
     for (name, part) in parts {
         let other = Origin::of(&part, &name)?;
         finished(&other, &name)?;
         belongs(&origin, &first, &other, &name)?;
+        given.extend(inputs(&part.header));
         add(&mut whole, part).map_err(|problem| Failure::input(format!("{first} and {name}: {problem}")))?;
         origin.shard.extend(&other.shard);
         origin.batches = origin.batches.saturating_add(other.batches);
@@ -123,6 +139,7 @@ pub fn merge(parts: Vec<(String, Saved)>) -> Result<Saved, Failure> {
     origin.shards = 1;
     origin.shard = BTreeSet::from([1]);
     whole.header = origin.header();
+    note_inputs(&mut whole.header, &given);
     Ok(whole)
 }
 

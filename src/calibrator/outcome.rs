@@ -70,18 +70,18 @@ pub enum Amax {
 }
 
 impl Outcome {
-    /// Chooses the range of every quantizer of the model's usual call: of weights
-    /// from the checkpoint, of everything else from what the calibrator counted.
+    /// Chooses the range of every quantizer of the model's usual call, with what other
+    /// inputs the calibrator was shown: of weights from the checkpoint, of everything else from what the calibrator counted.
     /// Then ties and limits are held to.
     ///
     /// # Errors
     /// Quantizers that are on and have no range, all together, at their rules; or
     /// the weights cannot be read.
     pub fn of(session: &mut Session, calibrator: &Calibrator, choice: &Choice) -> Result<Outcome, Failure> {
-        let graph = session.graph()?.into_inner();
+        let graph = session.graph_with(calibrator.inputs())?.into_inner();
         let mut found = Found::default();
         let mut weights = BTreeSet::new();
-        observe_weights(session, &mut |quantizer, weight| {
+        observe_weights(session, calibrator.inputs(), &mut |quantizer, weight| {
             weights.insert(quantizer.name.clone());
             let find =
                 |request: &Request| weight_range(weight.values, weight.channels, weight.inner, request);
@@ -112,7 +112,7 @@ impl Outcome {
             let row = row(quantizer, amax, &method, changed, values, cost(&used));
             rows.insert(quantizer.name.clone(), row);
         };
-        observe_weights(session, &mut |quantizer, weight| {
+        observe_weights(session, calibrator.inputs(), &mut |quantizer, weight| {
             let storage = &quantizer.scheme.storage;
             let cost = |amax: &[f32]| Some(quality_of(weight.values, weight.inner, amax, storage));
             add(quantizer, true, weight.values.len() as u64, &cost);
@@ -236,9 +236,10 @@ type Cost<'a> = &'a dyn Fn(&[f32]) -> Option<Quality>;
 /// Shows each quantizer of a weight what it sees.
 pub(super) fn observe_weights(
     session: &mut Session,
+    inputs: &BTreeSet<String>,
     take: &mut dyn FnMut(&Quantizer, Weight<'_>),
 ) -> Result<(), Failure> {
-    session.observe_weights(&mut |quantizers, value| {
+    session.observe_weights(inputs, &mut |quantizers, value| {
         for quantizer in quantizers {
             let axis = axis(quantizer, value.rank());
             let channels = axis.and_then(|axis| value.dims().get(axis).copied()).unwrap_or(1);

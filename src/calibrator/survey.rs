@@ -48,10 +48,11 @@ pub fn survey(
     ranges: &Ranges,
     advance: &mut dyn FnMut(),
 ) -> Result<BTreeMap<String, Surveyed>, Failure> {
-    let graph = session.graph()?.into_inner();
+    let usual = BTreeSet::new();
+    let graph = session.graph_with(&usual)?.into_inner();
     let mut survey = Survey { ranges, wished: Default::default(), found: BTreeMap::new() };
     let mut weights = BTreeSet::new();
-    observe_weights(session, &mut |quantizer, weight| {
+    observe_weights(session, &usual, &mut |quantizer, weight| {
         weights.insert(quantizer.name.clone());
         let mut channels = Statistics::new(weight.channels);
         channels.add(weight.values, weight.inner);
@@ -77,7 +78,7 @@ pub fn survey(
     for wished in &mut survey.wished {
         constrain(&graph.quantizers, wished);
     }
-    observe_weights(session, &mut |quantizer, weight| {
+    observe_weights(session, &usual, &mut |quantizer, weight| {
         let storage = &quantizer.scheme.storage;
         survey.cost(quantizer, &|amax| Some(quality_of(weight.values, weight.inner, amax, storage)));
     })?;

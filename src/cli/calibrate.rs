@@ -80,7 +80,7 @@ pub fn calibrate(arguments: &args::Calibrate, screen: Screen) -> Result<ExitCode
     if !arguments.merge.is_empty() {
         write(&work.statistics, &calibrator.save(&origin))?;
     }
-    let graph = session.graph().map_err(&within)?;
+    let graph = session.graph_with(calibrator.inputs()).map_err(&within)?;
     let table = Table::new(&session, &graph, &outcome, origin.samples);
     calibrated::write(folder, &session, &table, &outcome)?;
     calibrated::summarize(folder, &table, arguments.json, screen)

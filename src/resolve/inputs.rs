@@ -146,6 +146,15 @@ impl<'a> Resolver<'a> {
                     leaf.chosen = leaf.patterns.first().cloned();
                 }
             }
+            Given::With(names) => {
+                for leaf in leaves.iter_mut() {
+                    let input = leaf.input;
+                    let replaced = input.unless.as_ref().is_some_and(|other| names.contains(&other.value));
+                    if names.contains(&input.name.value) || (!leaf.optional && !replaced) {
+                        leaf.chosen = leaf.patterns.first().cloned();
+                    }
+                }
+            }
             Given::Varied(name, alternative) => {
                 for leaf in leaves.iter_mut() {
                     let input = leaf.input;
@@ -234,7 +243,7 @@ impl<'a> Resolver<'a> {
     fn report_missing(&mut self, leaves: &[Leaf<'a>], model: &'a ast::Model) {
         let offered = match &self.options.inputs {
             Given::Exactly(given) => Some(given),
-            Given::Default | Given::Varied(..) => None,
+            Given::Default | Given::With(_) | Given::Varied(..) => None,
         };
         // What is given and fits nothing has been reported.
         let is_given = |leaf: &Leaf<'a>| {

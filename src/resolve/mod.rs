@@ -61,7 +61,9 @@ pub enum Given {
     /// Those that are not optional, each with the first of its types.
     #[default]
     Default,
-    /// The same, with one input more or of another type: its name, and which of
+    /// The same with these inputs besides, by name.
+    With(BTreeSet<String>),
+    /// The usual ones, with one input more or of another type: its name, and which of
     /// its types, from 0.
     Varied(String, usize),
     /// These tensors.
