@@ -2,70 +2,25 @@
 
 #![cfg(test)]
 
+#[path = "support/command_line.rs"]
+mod command_line;
 #[path = "support/snapshot.rs"]
 mod snapshot;
 
+use command_line::{Done, Qdqc, command as qdqc};
 use snapshot::check;
 use std::{
     fs,
-    path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
 };
 
-/// The binary, run in the package's folder with this input.
-struct Qdqc {
-    command: Command,
-}
-
-/// What it did.
-struct Done {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-fn qdqc(arguments: &[&str]) -> Qdqc {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_qdqc"));
-    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
-    command.env_remove("CLICOLOR_FORCE").env_remove("COLUMNS").env("HF_HUB_OFFLINE", "1");
-    Qdqc { command }
-}
-
-impl Qdqc {
-    fn within(mut self, folder: &Path) -> Qdqc {
-        self.command.current_dir(folder);
-        self
-    }
-
-    fn given(self, text: &str) -> Done {
-        let mut file = tempfile::tempfile().unwrap();
-        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
-        std::io::Seek::rewind(&mut file).unwrap();
-        let mut command = self.command;
-        command.stdin(file);
-        Qdqc { command }.done()
-    }
-
-    fn done(mut self) -> Done {
-        let Output { status, stdout, stderr } = self.command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Done { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
-    }
-}
-
-impl Done {
-    /// It succeeded; its standard output.
-    fn succeeded(self) -> String {
-        assert_eq!(self.code, Some(0), "{}", self.stderr);
-        self.stdout
-    }
-
-    /// It failed with this code and no results; its standard error.
-    fn failed(self, code: i32) -> String {
-        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
-        assert_eq!(self.stdout, "");
-        self.stderr
-    }
+/// Runs it with this on standard input.
+fn given(mut qdqc: Qdqc, text: &str) -> Done {
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    qdqc.command.stdin(file);
+    qdqc.done()
 }
 
 #[test]
@@ -80,6 +35,8 @@ fn help_is_as_reviewed() {
         ("explain", "help-explain"),
         ("report", "help-report"),
         ("run", "help-run"),
+        ("sensitivity", "help-sensitivity"),
+        ("calibrate", "help-calibrate"),
         ("eval", "help-eval"),
     ] {
         check("cli", case, &qdqc(&[command, "--help"]).done().succeeded());
@@ -225,7 +182,7 @@ fn fmt_rewrites_lists_and_pipes() {
     let laid_out = fs::read_to_string(&path).unwrap();
     assert_ne!(laid_out, loose);
     assert_eq!(fmt(&["--check", "mine.qdq"]).done().succeeded(), "");
-    assert_eq!(fmt(&["-"]).given(&loose).succeeded(), laid_out);
+    assert_eq!(given(fmt(&["-"]), &loose).succeeded(), laid_out);
 
     fs::write(&path, "model {").unwrap();
     assert!(fmt(&["mine.qdq"]).done().failed(1).contains("mine.qdq:1"));
@@ -320,7 +277,7 @@ fn run_goes_on_after_a_bad_record() {
     let records = "{\"id\": 7, \"text\": \"good\"}\n{broken\n\n{\"id\": 8, \"text\": \"bad\"}\n";
     let run =
         ["run", "sequence-classification", "-c", "tests/tiny", "--input", "-", "--json", "--batch", "1"];
-    let done = qdqc(&run).given(records);
+    let done = given(qdqc(&run), records);
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     let ids: Vec<i64> = done
         .stdout

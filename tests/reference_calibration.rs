@@ -80,8 +80,7 @@ fn model_case(folder: &Path, case: &Value, mode: &str) -> usize {
     let made = ranges(&own.path().join("made/model.safetensors"));
     let expected = ranges(&folder.join(about["amax_file"].as_str().unwrap()));
     assert!(made.keys().eq(expected.keys()), "{name}");
-    // The modes without a tolerance of their own are those of cases with one mode; the
-    // float activations, which alone differ, are as in every other.
+    // The manifest of `e4m3` states none; this is the least of the others.
     let tolerance = about["amax_rtol"].as_f64().unwrap_or(1e-6);
     for (quantizer, expected) in &expected {
         let made = &made[quantizer];
@@ -148,9 +147,8 @@ fn bins_as_in_the_reference(own: &BTreeMap<String, ParityHistogram>, expected: &
         for (own, edge) in histogram.edges().iter().zip(&edges) {
             assert!((own - f64::from(*edge)).abs() <= 2e-6 * f64::from(edges[edges.len() - 1]), "{name}");
         }
-        let (moved, all) = (moved(histogram.counts(), &counts), histogram.counts().iter().sum::<u64>());
-        eprintln!("{name}: {moved} of {all} counts in a neighbouring bin");
-        assert!(moved <= 0.01 * all as f64, "{name}: {moved} of {all}");
+        let moved = moved(histogram.counts(), &counts);
+        assert!(moved <= 4.0, "{name}: {moved} counts are in another bin");
     }
 }
 
@@ -250,7 +248,7 @@ fn a_real_encoder_has_the_known_ranges() {
     assert_eq!(sentences.len(), 256);
     fs::write(&texts, sentences.join("\n")).unwrap();
     let checkpoint = data.join(known["checkpoint"].as_str().unwrap()).display().to_string();
-    let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/specs/sts-recipe.qdq");
+    let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recipes/sts.qdq");
     let named = ["sentence-embedding", "-c", &checkpoint, "--recipe", recipe];
     calibrate(&[&named[..], &["--input", texts.to_str().unwrap()]].concat(), &made);
     let statistics = made.join("statistics.safetensors").display().to_string();
