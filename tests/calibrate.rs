@@ -307,9 +307,7 @@ fn what_is_written_loads_back() {
         assert!(place.bytes(&format!("made/{name}")) == fs::read(Path::new(TINY).join(name)).unwrap());
     }
     let answer = |checkpoint: &str, flags: &str| {
-        place
-            .run(&format!("run sentence-embedding -c {checkpoint} --text book {flags}").trim_end().to_owned())
-            .succeeded()
+        place.run(&format!("run sentence-embedding -c {checkpoint} --text book {flags}")).succeeded()
     };
     assert_eq!(answer("made", "--float"), answer(TINY, "--float"));
     assert_ne!(answer("made", "--threads 1"), answer(TINY, "--threads 1"));
@@ -572,6 +570,66 @@ fn mistakes_leave_nothing_behind() {
     place.calibrate("--input texts.txt --method mse -o done --force").succeeded();
     fs::remove_file(place.path("done/statistics.safetensors")).unwrap();
     assert!(place.calibrate("--input texts.txt -o done --resume").failed(2).contains("--force"));
+}
+
+/// Inputs besides the usual ones lead to more quantizers, and have them calibrated.
+#[test]
+fn other_inputs_have_their_quantizers_calibrated() {
+    let place = Place::new();
+    let own = "dim batch\nmodule Linear(in: int, out: int) on (input: f32[batch, in]) -> f32[batch, out] {\n\
+        weight: f32[out, in]\nreturn input @ transpose(weight, axes: [1, 0])\n}\n\
+        model M(x: f32[batch, 32], more: f32[batch, 32]?) -> (y: f32[batch, 3], z: f32[batch, 2]?) {\n\
+        classifier: Linear(32, 3)\nqa_outputs: Linear(32, 2)\n\
+        return (y: classifier(x), z: if given(more) then qa_outputs(more) else none)\n}\n";
+    place.write(
+        "mine.qdq",
+        &format!("{own}{}", recipe("quantizer a = int8()\nattach a to input, weight of Linear")),
+    );
+    let tensor = |value: f32| Tensor::full(value, (2, 32), &Device::Cpu).unwrap();
+    let save = |name: &str, tensors: &[(&str, f32)]| {
+        let tensors: HashMap<_, _> = tensors.iter().map(|(name, value)| (*name, tensor(*value))).collect();
+        safetensors::save(&tensors, place.path(name)).unwrap();
+    };
+    save("both.safetensors", &[("x", 1.0), ("more", 2.0)]);
+    save("one.safetensors", &[("x", 3.0)]);
+    let ranges = |folder: &str| {
+        let tensors = place.tensors(&format!("{folder}/model.safetensors"));
+        let ranges = tensors.iter().filter(|(name, _)| name.ends_with("_input_quantizer._amax"));
+        let mut ranges: Vec<(String, f32)> =
+            ranges.map(|(name, amax)| (name.clone(), amax.to_scalar().unwrap())).collect();
+        ranges.retain(|(name, _)| !name.contains("encoder"));
+        ranges.sort_by(|a, b| a.0.cmp(&b.0));
+        ranges
+    };
+    let expected = [("classifier._input_quantizer._amax", 3.0), ("qa_outputs._input_quantizer._amax", 2.0)]
+        .map(|(name, amax)| (name.to_owned(), amax));
+    let both = "--tensors both.safetensors --tensors one.safetensors";
+    let line = format!("calibrate mine.qdq -c {TINY}");
+    place.run(&format!("{line} {both} -o both")).succeeded();
+    assert_eq!(ranges("both"), expected);
+    for part in 1..=2 {
+        place.run(&format!("{line} {both} --shard {part}/2 -o part{part}")).succeeded();
+    }
+    place.run(&format!("{line} --merge part2 part1 -o merged")).succeeded();
+    assert!(place.calibrated("merged") == place.calibrated("both"));
+    place.run(&format!("{line} --tensors one.safetensors -o one")).succeeded();
+    assert_eq!(ranges("one"), expected[..1]);
+}
+
+/// What cannot be read twice is not read once.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_by_name() {
+    let place = Place::new();
+    let made = std::process::Command::new("mkfifo").arg(place.path("pipe.txt")).status().unwrap();
+    assert!(made.success());
+    let texts = place.path("texts.txt");
+    let pipe = place.path("pipe.txt");
+    // Whoever opens a pipe waits for the other end.
+    let writer = std::thread::spawn(move || fs::write(pipe, fs::read(texts).unwrap()));
+    let message = place.calibrate("--input pipe.txt -o out").failed(2);
+    assert!(message.contains("`pipe.txt` cannot be read twice"), "{message}");
+    let _ = writer.join();
 }
 
 /// A record that cannot be read is named by its line; what came before is kept.

@@ -258,6 +258,24 @@ fn what_cannot_be_measured_is_refused() {
     assert!(bad.contains("line 2: "), "{bad}");
 }
 
+/// Ctrl-C ends it, with a word on what is known.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_measurement_ends() {
+    use std::process::{Command, Stdio};
+    let place = Place::new();
+    place.write("many.txt", &"the king says so and the queen says so\n".repeat(4000));
+    let line = format!("sensitivity sentence-embedding -c {TINY} --input many.txt --by site --budget 0");
+    let mut qdqc = command(&line.split_whitespace().collect::<Vec<_>>()).within(place.folder.path());
+    let mut child = qdqc.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert!(child.try_wait().unwrap().is_none(), "it was done too soon");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("note: interrupted: "));
+}
+
 /// A file that is no recipe is refused at the line that makes it none.
 #[test]
 fn a_recipe_is_quantize_blocks_alone() {
