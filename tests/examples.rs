@@ -1,4 +1,4 @@
-//! The recipes in `examples/` are ones, and the pages beside them tell the truth:
+//! The recipes in `docs/examples/` are ones, and the pages beside them tell the truth:
 //! their commands parse, and the counts are those of the recipes.
 
 #![cfg(test)]
@@ -19,7 +19,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The files of the example with this ending.
 fn files(ending: &str) -> Vec<PathBuf> {
-    let folder = Path::new(ROOT).join("examples/minilm-sts-b");
+    let folder = Path::new(ROOT).join("docs/examples/minilm-sts-b");
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
 }
@@ -39,7 +39,7 @@ fn quantizers(recipe: &Path, layers: u64) -> usize {
 
 #[test]
 fn recipes_have_as_many_quantizers_as_their_page_says() {
-    let folder = Path::new(ROOT).join("examples/minilm-sts-b");
+    let folder = Path::new(ROOT).join("docs/examples/minilm-sts-b");
     let page = fs::read_to_string(folder.join("README.md")).unwrap();
     let recipes = files("qdq");
     assert_eq!(recipes.len(), 2);

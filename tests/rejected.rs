@@ -97,6 +97,8 @@ fn made() -> Vec<Refused> {
         Refused::new("E0103-too-many-words", &"dim a\n".repeat(60_000), &options("{}")),
         called("E0220-both-given", model, call(&[ids.clone(), embeds], &[])),
         called("E0220-neither-given", model, call(&[("mask", tensor(DType::I64, &[2, 3]))], &[])),
+        recipe("E0309-a-model-in-a-recipe", "dim batch\n\nquantize q {\n}\n"),
+        recipe("E0309-an-empty-recipe", "# nothing but this\n"),
         called("E0220-not-an-input", model, call(&[ids.clone(), ("masc", tensor(DType::I64, &[2, 3]))], &[])),
         called("E0220-no-type-fits", model, call(&[("ids", tensor(DType::F32, &[2, 3, 5]))], &[])),
         called("E0221-not-an-output", model, call(&[], &["mor"])),
@@ -107,6 +109,15 @@ fn made() -> Vec<Refused> {
             &options(r#"{"size": "many", "act": "gelo"}"#),
         ),
     ]
+}
+
+/// A file that is laid over a good spec's recipe.
+fn recipe(name: &str, text: &str) -> Refused {
+    let spec = "dim n\n\nmodel M(x: f32[n]) -> (y: f32[n]) {\n    return (y: x)\n}\n";
+    let (mut program, problems) = compile::load("score.qdq", spec, &Texts::default());
+    assert!(problems.is_empty(), "{problems:?}");
+    let problems = program.set_recipe("recipe.qdq", text).unwrap_err();
+    Refused { name: name.to_owned(), text: text.to_owned(), sources: program.sources, problems }
 }
 
 /// One way of calling a good spec.

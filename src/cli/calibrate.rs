@@ -31,12 +31,7 @@ use std::{
 /// follows.
 pub fn calibrate(arguments: &args::Calibrate, screen: Screen) -> Result<ExitCode, Stop> {
     interrupt::install();
-    let named = Named {
-        spec: &arguments.spec,
-        checkpoint: &arguments.checkpoint,
-        set: &arguments.set,
-        recipe: arguments.recipe.as_deref(),
-    };
+    let named = Named::from(&arguments.model);
     let engine = args::Engine { float: true, amax: None, machine: arguments.machine.clone() };
     let mut session = model::open(named, &engine, screen)?;
     let sources = session.program().sources.clone();
@@ -44,7 +39,7 @@ pub fn calibrate(arguments: &args::Calibrate, screen: Screen) -> Result<ExitCode
     if session.graph().map_err(&within)?.quantizers.is_empty() {
         return Err(Failure::input(format!(
             "`{}` attaches no quantizer, so there is nothing to calibrate",
-            arguments.spec
+            arguments.model.spec
         ))
         .help("add a recipe: `use \"recipes/qdqbert.qdq\"`")
         .into());

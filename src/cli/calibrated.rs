@@ -5,6 +5,7 @@ use super::{
     output::{self, Existing, write_file},
     screen::Screen,
     sites,
+    table::words,
 };
 use crate::{
     calibrator::{Amax, Outcome, Row},
@@ -189,6 +190,6 @@ pub fn summarize(folder: &Folder, table: &Table, json: bool, screen: Screen) -> 
             [name, format!("{noise:.1} dB"), format!("{:.4} %", clipped * 100.0)]
         }),
     );
-    output::print(&sites::align(&lines))?;
+    output::print(&words(&lines))?;
     Ok(ExitCode::SUCCESS)
 }

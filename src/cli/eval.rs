@@ -7,7 +7,7 @@ use super::{
     progress::Progress,
     records::{self, Data},
     screen::Screen,
-    table::table,
+    table,
 };
 use crate::{
     answer::Answer,
@@ -234,13 +234,14 @@ fn show(findings: &Findings, names: &[&str], json: bool) -> Result<(), Stop> {
         let header = std::iter::once("metric").chain(names.iter().copied()).chain(difference);
         let header: Vec<String> = header.map(str::to_owned).collect();
         let lines = findings.metrics.iter().map(|row| row.cells.clone());
-        text += &table(&std::iter::once(header).chain(lines).collect::<Vec<_>>());
+        text += &table::figures(&std::iter::once(header).chain(lines).collect::<Vec<_>>());
     }
     if !findings.fidelity.is_empty() {
         let header = vec!["quantized to float".to_owned(), String::new()];
         let lines = findings.fidelity.iter().map(|metric| vec![metric.title(), metric.shown()]);
         let gap = if text.is_empty() { "" } else { "\n" };
-        text += &format!("{gap}{}", table(&std::iter::once(header).chain(lines).collect::<Vec<_>>()));
+        text +=
+            &format!("{gap}{}", table::figures(&std::iter::once(header).chain(lines).collect::<Vec<_>>()));
     }
     output::print(&text)
 }

@@ -25,6 +25,13 @@ pub struct Named<'a> {
     pub recipe: Option<&'a Path>,
 }
 
+impl<'a> From<&'a args::Model> for Named<'a> {
+    fn from(model: &'a args::Model) -> Named<'a> {
+        let args::Model { spec, checkpoint, set, recipe } = model;
+        Named { spec, checkpoint, set, recipe: recipe.as_deref() }
+    }
+}
+
 /// The spec and the checkpoint. Starts the processor threads that the engine asks
 /// for; to be called once in a program where it asks for any.
 ///

@@ -30,12 +30,7 @@ use std::{
 
 /// Surveys the quantizers and writes the page.
 pub fn report(arguments: &args::Report, screen: Screen) -> Result<ExitCode, Stop> {
-    let named = Named {
-        spec: &arguments.spec,
-        checkpoint: &arguments.checkpoint,
-        set: &arguments.set,
-        recipe: arguments.recipe.as_deref(),
-    };
+    let named = Named::from(&arguments.model);
     let mut session = model::open(named, &args::Engine { float: true, ..args::Engine::default() }, screen)?;
     let sources = session.program().sources.clone();
     let within = Stop::within(&sources);
@@ -75,7 +70,7 @@ pub fn report(arguments: &args::Report, screen: Screen) -> Result<ExitCode, Stop
 
 /// Says why there is nothing to report on.
 fn refuse(known: &Known, graph: &Graph, arguments: &args::Report) -> Result<(), Failure> {
-    let (spec, checkpoint) = (&arguments.spec, &arguments.checkpoint);
+    let (spec, checkpoint) = (&arguments.model.spec, &arguments.model.checkpoint);
     if graph.quantizers.is_empty() {
         return Err(Failure::input(format!("`{spec}` attaches no quantizer, so there is nothing to report"))
             .help("give a spec with a recipe: `use \"recipes/qdqbert.qdq\"`"));
@@ -138,8 +133,8 @@ impl Gathered<'_> {
         });
         Page {
             model: self.graph.name.clone(),
-            spec: arguments.spec.clone(),
-            checkpoint: arguments.checkpoint.clone(),
+            spec: arguments.model.spec.clone(),
+            checkpoint: arguments.model.checkpoint.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             samples: self.known.samples,
             notes: self.notes(has_statistics),

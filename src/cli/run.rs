@@ -24,12 +24,7 @@ use std::{
 /// Runs the model on what was given.
 pub fn run(arguments: &args::Run, screen: Screen) -> Result<ExitCode, Stop> {
     interrupt::install();
-    let named = Named {
-        spec: &arguments.spec,
-        checkpoint: &arguments.checkpoint,
-        set: &arguments.set,
-        recipe: arguments.recipe.as_deref(),
-    };
+    let named = Named::from(&arguments.model);
     let mut session = model::open(named, &arguments.engine, screen)?;
     let sources = session.program().sources.clone();
     let done = match (&arguments.input.tensors, &arguments.input.output) {
@@ -58,9 +53,12 @@ fn on_records(
     let config = session.config().clone();
     let (answers, tokenizer) = model::prepare(session, &config).map_err(&within)?;
     if answers.is_empty() {
-        return Err(Failure::input(format!("`{}` does not say how its outputs are read", arguments.spec))
-            .help("add an `answer` to its model, or run it on tensors with `--tensors IN -o OUT`")
-            .into());
+        return Err(Failure::input(format!(
+            "`{}` does not say how its outputs are read",
+            arguments.model.spec
+        ))
+        .help("add an `answer` to its model, or run it on tensors with `--tensors IN -o OUT`")
+        .into());
     }
     model::show_notes(session, screen);
     let mut lines = Lines::new(arguments, noun, sources, screen);

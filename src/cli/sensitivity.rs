@@ -7,7 +7,7 @@ use super::{
     progress::Progress,
     records,
     screen::Screen,
-    sites,
+    table,
 };
 use crate::{
     compile::Options as CompileOptions,
@@ -29,12 +29,7 @@ use std::{
 /// without those that cost too much.
 pub fn sensitivity(arguments: &args::Sensitivity, screen: Screen) -> Result<ExitCode, Stop> {
     interrupt::install();
-    let named = Named {
-        spec: &arguments.spec,
-        checkpoint: &arguments.checkpoint,
-        set: &arguments.set,
-        recipe: arguments.recipe.as_deref(),
-    };
+    let named = Named::from(&arguments.model);
     let engine =
         args::Engine { float: false, amax: arguments.amax.clone(), machine: arguments.machine.clone() };
     if let Some(file) = &arguments.write {
@@ -89,7 +84,7 @@ fn measure(
 ) -> Result<Option<Report>, Failure> {
     let graph = session.graph()?.into_inner();
     if graph.quantizers.is_empty() {
-        return Err(Failure::input(format!("`{}` attaches no quantizer", arguments.spec))
+        return Err(Failure::input(format!("`{}` attaches no quantizer", arguments.model.spec))
             .help("add a recipe: `use \"recipes/qdqbert.qdq\"`"));
     }
     let by = match arguments.by {
@@ -354,11 +349,11 @@ impl Report {
             let table = if found.left_out.is_empty() {
                 "Nothing has to be left out.\n".to_owned()
             } else {
-                sites::align(&lines)
+                table::words(&lines)
             };
             format!("\n{table}\nloss {:.5}\n", found.loss)
         });
-        head + &sites::align(&lines) + &found
+        head + &table::words(&lines) + &found
     }
 
     fn json(&self) -> Value {

@@ -1,7 +1,7 @@
 //! Quantizer sites as a table: each with its quantizer and the rule that put it
 //! there.
 
-use super::{calibrated::Entry, ranges::Known};
+use super::{calibrated::Entry, ranges::Known, table};
 use crate::{
     calibrator::Amax,
     graph::{Graph, Quantizer, Site},
@@ -100,7 +100,7 @@ pub fn table(rows: &[Row<'_>]) -> String {
     };
     let mut lines = vec![shown(columns.map(|(heading, _)| heading.to_owned()))];
     lines.extend(rows.iter().map(|row| shown(cells(row))));
-    align(&lines)
+    table::words(&lines)
 }
 
 fn cells(row: &Row<'_>) -> [String; 8] {
@@ -180,21 +180,6 @@ fn calibration(method: &Calibration) -> String {
     }
 }
 
-/// Columns as wide as their widest cell, two spaces apart.
-pub fn align<L: AsRef<[String]>>(lines: &[L]) -> String {
-    let mut widths = vec![0; lines.iter().map(|line| line.as_ref().len()).max().unwrap_or_default()];
-    for line in lines {
-        for (width, cell) in widths.iter_mut().zip(line.as_ref()) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let aligned = lines.iter().map(|line| {
-        let cells = line.as_ref().iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    });
-    aligned.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,11 +193,5 @@ mod tests {
             words(&scheme, Some(10.0)),
             "uint8 per channel on axis 0, calibrated by percentile 99.99, at most 10, mode nv"
         );
-    }
-
-    #[test]
-    fn columns_are_aligned() {
-        let lines = [["a", "b"], ["long", ""]].map(|line| line.map(str::to_owned));
-        assert_eq!(align(&lines), "a     b\nlong\n");
     }
 }

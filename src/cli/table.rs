@@ -1,8 +1,8 @@
-//! Tables of figures on standard output.
+//! Tables on standard output.
 
 /// Lines of a name and figures: names to the left, figures to the right, as wide as the widest. The first
 /// line is the header.
-pub fn table(lines: &[Vec<String>]) -> String {
+pub fn figures(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = lines.iter().filter_map(|line| line.get(column));
@@ -19,6 +19,21 @@ pub fn table(lines: &[Vec<String>]) -> String {
     lines.iter().map(line).collect()
 }
 
+/// Columns as wide as their widest cell, two spaces apart.
+pub fn words<L: AsRef<[String]>>(lines: &[L]) -> String {
+    let mut widths = vec![0; lines.iter().map(|line| line.as_ref().len()).max().unwrap_or_default()];
+    for line in lines {
+        for (width, cell) in widths.iter_mut().zip(line.as_ref()) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let aligned = lines.iter().map(|line| {
+        let cells = line.as_ref().iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    });
+    aligned.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,6 +42,12 @@ mod tests {
     fn figures_are_aligned_to_the_right() {
         let lines = [vec!["metric", "float"], vec!["f1 (é)", "1.00"], vec!["a", "-10.00"]];
         let lines = lines.map(|line| line.into_iter().map(str::to_owned).collect());
-        assert_eq!(table(&lines), "metric   float\nf1 (é)    1.00\na       -10.00\n");
+        assert_eq!(figures(&lines), "metric   float\nf1 (é)    1.00\na       -10.00\n");
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let lines = [["a", "b"], ["long", ""]].map(|line| line.map(str::to_owned));
+        assert_eq!(words(&lines), "a     b\nlong\n");
     }
 }

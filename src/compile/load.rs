@@ -55,8 +55,10 @@ impl Program {
             );
         }
         if tree.items.is_empty() {
-            problems
-                .push(Diagnostic::outside(codes::NOT_A_RECIPE, format!("{name} holds no `quantize` block")));
+            problems.push(
+                Diagnostic::outside(codes::NOT_A_RECIPE, format!("{name} holds no `quantize` block"))
+                    .help("begin it with `quantize NAME {`"),
+            );
         }
         if !problems.is_empty() {
             return Err(problems);

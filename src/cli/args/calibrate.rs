@@ -1,6 +1,6 @@
 //! `qdqc calibrate`.
 
-use super::{shared::Format, shared::Machine, shared::count};
+use super::shared::{Format, Machine, Model, count};
 use crate::quant::Calibration;
 use clap::{ArgGroup, Args};
 use std::path::PathBuf;
@@ -18,21 +18,9 @@ use std::path::PathBuf;
 )]
 #[command(group(ArgGroup::new("source").args(["file", "tensors", "merge"]).required(true)))]
 pub struct Calibrate {
-    /// A spec file, or the name of a bundled spec
-    #[arg(value_name = "SPEC")]
-    pub spec: String,
-
-    /// The weights in float: a HuggingFace folder, a weights file beside its config.json, or a hub id
-    #[arg(short, long, value_name = "CKPT", required = true)]
-    pub checkpoint: String,
-
-    /// Lay a value over a field of the config: `--set hidden_act=relu` (repeatable)
-    #[arg(long = "set", value_name = "FIELD=VALUE")]
-    pub set: Vec<String>,
-
-    /// A file of `quantize` blocks to put in place of the spec's
-    #[arg(long, value_name = "FILE")]
-    pub recipe: Option<PathBuf>,
+    /// The model.
+    #[command(flatten)]
+    pub model: Model,
 
     /// The folder to write: weights with ranges, config, tokenizer, calibration.ron, statistics
     ///

@@ -1,6 +1,6 @@
 //! `qdqc eval`.
 
-use super::{shared::Data, shared::Engine};
+use super::shared::{Data, Engine};
 use clap::Args;
 use std::path::PathBuf;
 

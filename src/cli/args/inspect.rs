@@ -1,6 +1,6 @@
 //! What a calibrated model costs, and where: `report`, `sensitivity`.
 
-use super::{shared::Data, shared::Machine};
+use super::shared::{Data, Machine, Model};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -10,21 +10,9 @@ use std::path::PathBuf;
     qdqc report question-answering -c my-int8\n  \
     qdqc report mine.qdq --recipe lean.qdq -c my-lean -o lean.html")]
 pub struct Report {
-    /// The spec that was calibrated: a spec file, or the name of a bundled spec
-    #[arg(value_name = "SPEC")]
-    pub spec: String,
-
-    /// The calibrated weights: a folder that `qdqc calibrate` wrote, or any checkpoint with ranges
-    #[arg(short, long, value_name = "CKPT", required = true)]
-    pub checkpoint: String,
-
-    /// Lay a value over a field of the config: `--set hidden_act=relu` (repeatable)
-    #[arg(long = "set", value_name = "FIELD=VALUE")]
-    pub set: Vec<String>,
-
-    /// A file of `quantize` blocks to put in place of the spec's
-    #[arg(long, value_name = "FILE")]
-    pub recipe: Option<PathBuf>,
+    /// The model.
+    #[command(flatten)]
+    pub model: Model,
 
     /// The page to write, one HTML file that needs no other; `-` for standard output
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
@@ -38,21 +26,9 @@ pub struct Report {
     qdqc sensitivity mine.qdq -c my-int8 --input texts.txt --by site --budget 0.005 --write lean.qdq\n  \
     qdqc calibrate mine.qdq --recipe lean.qdq -c my-bert --input texts.txt -o my-lean")]
 pub struct Sensitivity {
-    /// A spec file, or the name of a bundled spec
-    #[arg(value_name = "SPEC")]
-    pub spec: String,
-
-    /// The calibrated weights: a folder that `qdqc calibrate` wrote, or any checkpoint with ranges
-    #[arg(short, long, value_name = "CKPT", required = true)]
-    pub checkpoint: String,
-
-    /// Lay a value over a field of the config: `--set problem_type=regression` (repeatable)
-    #[arg(long = "set", value_name = "FIELD=VALUE")]
-    pub set: Vec<String>,
-
-    /// A file of `quantize` blocks to put in place of the spec's
-    #[arg(long, value_name = "FILE")]
-    pub recipe: Option<PathBuf>,
+    /// The model.
+    #[command(flatten)]
+    pub model: Model,
 
     /// What they are measured on; where it says what is right, scores are measured, too.
     #[command(flatten)]

@@ -11,7 +11,7 @@ pub use calibrate::{Calibrate, Shard};
 pub use eval::Eval;
 pub use inspect::{By, Report, Sensitivity};
 pub use run::{Input, Reading, Run};
-pub use shared::{Data, Engine, FloatType, Format, Machine};
+pub use shared::{Data, Engine, FloatType, Format, Machine, Model};
 pub use spec::{Check, Explain, Fmt, Form, List, New, Settings, Show};
 
 use clap::{Parser, Subcommand, ValueEnum};

@@ -1,6 +1,6 @@
 //! `qdqc run`.
 
-use super::{shared::Engine, shared::Format};
+use super::shared::{Engine, Format, Model};
 use clap::{ArgGroup, Args};
 use std::path::PathBuf;
 
@@ -15,26 +15,9 @@ use std::path::PathBuf;
     qdqc run base-model -c my-bert --float --tensors in.safetensors -o out.safetensors"
 )]
 pub struct Run {
-    /// A spec file, or the name of a bundled spec
-    #[arg(value_name = "SPEC")]
-    pub spec: String,
-
-    /// The weights: a HuggingFace folder, a weights file beside its config.json, or a hub id
-    ///
-    /// A hub id is `org/name` or `org/name@revision`; it is fetched once, into HuggingFace's own
-    /// cache. HF_HOME, HF_TOKEN and HF_ENDPOINT are honoured.
-    #[arg(short, long, value_name = "CKPT", required = true)]
-    pub checkpoint: String,
-
-    /// Lay a value over a field of the config: `--set problem_type=regression` (repeatable)
-    ///
-    /// The value is JSON where it can be read as JSON, and text otherwise.
-    #[arg(long = "set", value_name = "FIELD=VALUE")]
-    pub set: Vec<String>,
-
-    /// A file of `quantize` blocks to put in place of the spec's
-    #[arg(long, value_name = "FILE")]
-    pub recipe: Option<PathBuf>,
+    /// The model.
+    #[command(flatten)]
+    pub model: Model,
 
     /// What it is run on.
     #[command(flatten)]

@@ -3,6 +3,31 @@
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
+/// A spec and a checkpoint.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Model {
+    /// A spec file, or the name of a bundled spec
+    #[arg(value_name = "SPEC")]
+    pub spec: String,
+
+    /// The weights: a HuggingFace folder, a weights file beside its config.json, or a hub id
+    ///
+    /// A hub id is `org/name` or `org/name@revision`; it is fetched once, into HuggingFace's own
+    /// cache. HF_HOME, HF_TOKEN and HF_ENDPOINT are honoured.
+    #[arg(short, long, value_name = "CKPT", required = true)]
+    pub checkpoint: String,
+
+    /// Lay a value over a field of the config: `--set problem_type=regression` (repeatable)
+    ///
+    /// The value is JSON where it can be read as JSON, and text otherwise.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub set: Vec<String>,
+
+    /// A file of `quantize` blocks to put in place of the spec's
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+}
+
 /// What the model runs on, and in which numbers.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Engine")]
