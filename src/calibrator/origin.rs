@@ -58,6 +58,11 @@ impl Origin {
         header
     }
 
+    /// It is all of the data: no batch is left, and no shard.
+    pub fn is_whole(&self) -> bool {
+        self.complete && self.shard.len() as u64 == self.shards
+    }
+
     /// From the header of a file that `name` names.
     ///
     /// # Errors
@@ -127,20 +132,31 @@ pub fn merge(parts: Vec<(String, Saved)>) -> Result<Saved, Failure> {
         origin.batches = origin.batches.saturating_add(other.batches);
         origin.samples = origin.samples.saturating_add(other.samples);
     }
-    let missing: Vec<String> = (1..=origin.shards)
-        .filter(|part| !origin.shard.contains(part))
-        .map(|part| part.to_string())
-        .collect();
-    if !missing.is_empty() {
-        let (which, are) = (missing.join(", "), if missing.len() == 1 { "shard" } else { "shards" });
-        return Err(Failure::input(format!("{are} {which} of {} not given", origin.shards))
-            .help(format!("make it with `qdqc calibrate --shard {}/{}`", missing[0], origin.shards)));
-    }
+    missing(&origin)?;
     origin.shards = 1;
     origin.shard = BTreeSet::from([1]);
     whole.header = origin.header();
     note_inputs(&mut whole.header, &given);
     Ok(whole)
+}
+
+/// Shards named where some are missing, at most.
+const NAMED: usize = 8;
+
+/// Refuses parts that are not all there.
+fn missing(origin: &Origin) -> Result<(), Failure> {
+    let count = origin.shards.saturating_sub(origin.shard.len() as u64);
+    let first: Vec<u64> =
+        (1..=origin.shards).filter(|part| !origin.shard.contains(part)).take(NAMED).collect();
+    let Some(one) = first.first() else { return Ok(()) };
+    let named: Vec<String> = first.iter().map(u64::to_string).collect();
+    let more = match count.saturating_sub(first.len() as u64) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let are = if count == 1 { "shard" } else { "shards" };
+    Err(Failure::input(format!("{are} {}{more} of {} not given", named.join(", "), origin.shards))
+        .help(format!("make it with `qdqc calibrate --shard {one}/{}`", origin.shards)))
 }
 
 /// Adds what a part counted, value by value.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     calibration::{Quality, Saved},
-    calibrator::{self, Amax, Calibrator, Counting, Surveyed},
+    calibrator::{self, Amax, Calibrator, Counting, Origin, Surveyed},
     failure::Failure,
     graph::{Graph, Quantizer},
     page::{self, Page, Picture},
@@ -37,7 +37,7 @@ pub fn report(arguments: &args::Report, screen: Screen) -> Result<ExitCode, Stop
     let graph = session.graph().map_err(&within)?.into_inner();
     let known = Known::read(session.checkpoint(), &graph).map_err(&within)?;
     refuse(&known, &graph, arguments)?;
-    let calibrator = counted(session.folder(), &graph)?;
+    let calibrator = counted(session.folder(), &graph, screen)?;
     // A place that cannot be written is found before the work, not after it.
     let to_file = arguments.output.as_os_str() != "-";
     let file = to_file.then(|| WholeFile::create(&arguments.output, Existing::Replace)).transpose()?;
@@ -95,7 +95,7 @@ fn refuse(known: &Known, graph: &Graph, arguments: &args::Report) -> Result<(), 
 }
 
 /// What was counted, under the names of the graph; `None` without a file of it.
-fn counted(folder: &Path, graph: &Graph) -> Result<Option<Calibrator>, Failure> {
+fn counted(folder: &Path, graph: &Graph, screen: Screen) -> Result<Option<Calibrator>, Failure> {
     let path = folder.join(STATISTICS);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -108,6 +108,13 @@ fn counted(folder: &Path, graph: &Graph) -> Result<Option<Calibrator>, Failure> 
     })?;
     let names: BTreeMap<&str, &str> =
         graph.quantizers.iter().map(|quantizer| (bare(&quantizer.name), quantizer.name.as_str())).collect();
+    if !Origin::of(&saved, &path.display().to_string())?.is_whole() {
+        screen.warning(&format!(
+            "{} is of a calibration that was not finished, and is not used: finish it with `--resume`",
+            path.display()
+        ));
+        return Ok(None);
+    }
     for (names_there, _) in &mut saved.tensors {
         let here = names_there.split(' ').map(|name| names.get(bare(name)).copied().unwrap_or(name));
         *names_there = here.collect::<Vec<_>>().join(" ");

@@ -117,9 +117,13 @@ fn method(text: &str) -> Result<Calibration, String> {
     }
 }
 
+/// Parts that work is dealt to, at most.
+const MOST_SHARDS: u64 = 65_536;
+
 fn shard(text: &str) -> Result<Shard, String> {
     let parts = text.split_once('/').and_then(|(part, of)| part.parse().ok().zip(of.parse().ok()));
     match parts {
+        Some((_, of)) if of > MOST_SHARDS => Err(format!("at most {MOST_SHARDS} parts")),
         Some((part, of)) if (1..=of).contains(&part) => Ok(Shard { part, of }),
         _ => Err("expected a part and their number, such as 2/8".into()),
     }
