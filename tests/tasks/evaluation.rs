@@ -340,11 +340,20 @@ fn words_for_given_masks() {
     for (gold, message) in [
         (json!("cat"), "line 2: there are 1 words for 2 masks"),
         (json!(["cats", "a"]), "line 2: `cats` is 2 tokens, and a mask stands for one"),
+        (json!(1), "line 2: `1` is no word for a mask"),
         (Value::Null, "line 2: the text has [MASK] and does not say for which word"),
     ] {
         case.records[1].gold = Some(gold).filter(|gold| !gold.is_null());
         assert_eq!(case.try_evaluate(&mut [&mut Fake(sure_of_cat)]).unwrap_err(), message);
     }
+}
+
+/// Where nothing is masked yet the text itself is what is right, whatever else the record says.
+#[test]
+fn labels_of_texts_without_masks_play_no_part() {
+    let with = case(AnswerKind::FillMask, &["logits"], json!({}), &[json!({"text": "the cat", "label": 1})]);
+    let without = case(AnswerKind::FillMask, &["logits"], json!({}), &[json!({"text": "the cat"})]);
+    assert_eq!(with.evaluate(sure_of_cat), without.evaluate(sure_of_cat));
 }
 
 /// 20 words: 3 of them are masked, the same ones whatever the batch.

@@ -26,8 +26,6 @@ pub(super) enum Gold {
     Tags(Vec<String>),
     /// Answer texts; none where there is no answer.
     Answers(Vec<String>),
-    /// Words for the masks.
-    Words(Vec<String>),
 }
 
 /// What labels are, and how many.
@@ -126,11 +124,16 @@ impl Evaluator<'_> {
             AnswerKind::Choice => Gold::Class(choice(gold, &record.choices)?),
             AnswerKind::Embedding if record.pair.is_none() => return Ok(None),
             AnswerKind::Embedding => Gold::Numbers(numbers(gold, 1)?),
-            // Beside another text the label says whether that follows.
-            AnswerKind::FillMask if record.pair.is_some() && self.task.answers.len() > 1 => return Ok(None),
-            AnswerKind::FillMask => Gold::Words(words(gold)?),
-            AnswerKind::Continuation | AnswerKind::Span => return Ok(None),
+            // The text itself is what is right.
+            AnswerKind::FillMask | AnswerKind::Continuation | AnswerKind::Span => return Ok(None),
         }))
+    }
+
+    /// The words for the masks of a text that has some, `None` where the record does not say them.
+    pub(super) fn words(&self, record: &Record) -> Result<Option<Vec<String>>, Failure> {
+        // Beside another text the label says whether that follows.
+        let follows = record.pair.is_some() && self.task.answers.len() > 1;
+        record.gold.as_ref().filter(|_| !follows).map(words).transpose()
     }
 
     /// A label by its name or its id.

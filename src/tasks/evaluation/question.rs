@@ -39,7 +39,7 @@ impl Evaluator<'_> {
         let targets = if self.reads(AnswerKind::Continuation) {
             following(&sequences)
         } else if self.reads(AnswerKind::FillMask) {
-            self.masked(&record, &golds, &mut sequences)?
+            self.masked(&record, &mut sequences)?
         } else {
             Vec::new()
         };
@@ -73,32 +73,27 @@ impl Evaluator<'_> {
     }
 
     /// Masks tokens, unless the text has masks already: then what is right must name their words.
-    fn masked(
-        &self,
-        record: &Record,
-        golds: &[Option<Gold>],
-        sequences: &mut [Encoding],
-    ) -> Result<Vec<Target>, Failure> {
-        let special = self.task.tokenizer.special();
-        let mask = special.mask.ok_or_else(|| {
-            Failure::input("the tokenizer has no mask token").help("name it in tokenizer_config.json")
-        })?;
-        let present: Vec<(usize, usize)> = places(sequences, |id| id == mask);
-        let words = golds.iter().flatten().find_map(|gold| match gold {
-            Gold::Words(words) => Some(words),
-            _ => None,
-        });
-        match words {
-            Some(words) if !present.is_empty() => self.given(&present, words),
-            None if !present.is_empty() => {
-                let text = format!("the text has {} and does not say for which word", special.mask_text);
-                Err(Failure::input(text).help(
-                    "name the column of the word with --columns label=NAME, or give the text without masks, \
-                     to have some of its words masked",
-                ))
-            }
-            _ => Ok(self.drawn(record.line, mask, sequences)),
+    fn masked(&self, record: &Record, sequences: &mut [Encoding]) -> Result<Vec<Target>, Failure> {
+        let mask = self.mask()?;
+        let present = places(sequences, |id| id == mask);
+        if present.is_empty() {
+            return Ok(self.drawn(record.line, mask, sequences));
         }
+        let words = self.words(record)?.ok_or_else(|| {
+            let mask = &self.task.tokenizer.special().mask_text;
+            Failure::input(format!("the text has {mask} and does not say for which word")).help(
+                "name the column of the word with --columns label=NAME, or give the text without masks, \
+                 to have some of its words masked",
+            )
+        })?;
+        self.given(&present, &words)
+    }
+
+    /// The token that hides a word.
+    fn mask(&self) -> Result<u32, Failure> {
+        self.task.tokenizer.special().mask.ok_or_else(|| {
+            Failure::input("the tokenizer has no mask token").help("name it in tokenizer_config.json")
+        })
     }
 
     /// The words given for the masks, each one token.
