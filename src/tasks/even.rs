@@ -1,6 +1,6 @@
 //! Batches without padding: sequences of one length together.
 
-use super::{Example, Options, Problem, Record, Task, Tokenizer, batch, task::Layout, tokenizer::Encoding};
+use super::{Evaluator, Options, Problem, Record, Tokenizer, batch, task::Layout, tokenizer::Encoding};
 use crate::{answer::Answer, config::Config, failure::Failure};
 use candle_core::Tensor;
 use std::collections::{BTreeMap, VecDeque};
@@ -22,11 +22,15 @@ pub struct EvenBatch {
 /// Batches of records in which no sequence is padded, apart from the choices of
 /// one record, which are as long as the longest of them.
 ///
+/// The sequences are those that an [`Evaluator`] runs a model on: words are masked,
+/// long texts are cut in pieces, texts of a pair are embedded each alone. What is
+/// right is not needed.
+///
 /// Records are taken in windows; in each, sequences are sorted by length and those
 /// of one length are put together, at most `options.batch` of them. So what is in
 /// which batch depends on the records and the batch size alone.
 pub struct EvenBatches<'a, R> {
-    task: Task<'a>,
+    evaluator: Evaluator<'a>,
     records: R,
     ready: VecDeque<Vec<Sample>>,
     /// Samples still to be taken.
@@ -46,29 +50,30 @@ impl<'a, R: Iterator<Item = Result<Record, Problem>>> EvenBatches<'a, R> {
         answers: &'a [Answer],
         options: &'a Options,
     ) -> Result<Self, Failure> {
-        let task = Task::new(tokenizer, config, answers, options)?;
-        Ok(EvenBatches { task, records, ready: VecDeque::new(), left: most.unwrap_or(u64::MAX) })
+        let evaluator = Evaluator::new(tokenizer, config, answers, options)?;
+        Ok(EvenBatches { evaluator, records, ready: VecDeque::new(), left: most.unwrap_or(u64::MAX) })
     }
 
     /// Reads a window of records and sorts it into batches.
     fn fill(&mut self) -> Result<(), Problem> {
         let mut samples = Vec::new();
-        let window = self.task.options.batch.saturating_mul(WINDOW);
+        let size = self.evaluator.task.options.batch;
+        let window = size.saturating_mul(WINDOW);
         while samples.len() < window && self.left > 0 {
             let Some(record) = self.records.next() else { break };
             let record = record?;
-            let line = record.line;
             self.left -= 1;
-            let example = self.task.prepare(record).map_err(|failure| Problem::new(line, failure))?;
-            samples.extend(self.samples(example));
+            let sequences = self.evaluator.asked(&record);
+            let sequences = sequences.map_err(|failure| Problem::new(record.line, failure))?;
+            samples.extend(self.samples(record.line, sequences));
         }
-        samples.sort_by_key(Sample::size);
+        samples.sort_by_key(Sample::shape);
         let mut samples = samples.into_iter().peekable();
         while let Some(first) = samples.next() {
-            let size = first.size();
+            let shape = first.shape();
             let mut batch = vec![first];
-            while batch.len() < self.task.options.batch {
-                let Some(alike) = samples.next_if(|sample| sample.size() == size) else { break };
+            while batch.len() < size {
+                let Some(alike) = samples.next_if(|sample| sample.shape() == shape) else { break };
                 batch.push(alike);
             }
             self.ready.push_back(batch);
@@ -77,20 +82,19 @@ impl<'a, R: Iterator<Item = Result<Record, Problem>>> EvenBatches<'a, R> {
     }
 
     /// A sample for each sequence; choices stay together.
-    fn samples(&self, example: Example) -> Vec<Sample> {
-        let line = example.record.line;
-        if self.task.layout == Layout::Choices {
-            return vec![Sample { line, is_first: true, sequences: example.sequences }];
+    fn samples(&self, line: u64, sequences: Vec<Encoding>) -> Vec<Sample> {
+        if self.evaluator.task.layout == Layout::Choices {
+            return vec![Sample { line, is_first: true, sequences }];
         }
-        let sequences = example.sequences.into_iter().enumerate();
+        let sequences = sequences.into_iter().enumerate();
         sequences.map(|(at, one)| Sample { line, is_first: at == 0, sequences: vec![one] }).collect()
     }
 
     fn batch(&self, samples: &[Sample]) -> Result<EvenBatch, Failure> {
         let sequences: Vec<&Encoding> = samples.iter().flat_map(|sample| &sample.sequences).collect();
-        let choices = samples.first().filter(|_| self.task.layout == Layout::Choices);
+        let choices = samples.first().filter(|_| self.evaluator.task.layout == Layout::Choices);
         let choices = choices.map(|sample| sample.sequences.len());
-        let inputs = batch::inputs(&sequences, choices, self.task.tokenizer.special().pad)?;
+        let inputs = batch::inputs(&sequences, choices, self.evaluator.task.tokenizer.special().pad)?;
         let records = samples.iter().filter(|sample| sample.is_first).count() as u64;
         Ok(EvenBatch { inputs, samples: samples.len() as u64, records })
     }
@@ -123,7 +127,7 @@ struct Sample {
 impl Sample {
     /// What samples must share to be run together: the number of sequences, and
     /// their longest.
-    fn size(&self) -> (usize, usize) {
+    fn shape(&self) -> (usize, usize) {
         let longest = self.sequences.iter().map(|sequence| sequence.tokens.len()).max();
         (self.sequences.len(), longest.unwrap_or(0))
     }

@@ -5,6 +5,8 @@ mod continuation;
 #[cfg(test)]
 mod evaluation;
 #[cfg(test)]
+mod even;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod readings;

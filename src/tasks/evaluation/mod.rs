@@ -43,7 +43,7 @@ use question::Question;
 
 /// What is asked of the records of an evaluation, and what is right.
 pub struct Evaluator<'a> {
-    task: Task<'a>,
+    pub(super) task: Task<'a>,
     labels: LabelKind,
 }
 
@@ -118,13 +118,16 @@ impl<'a> Evaluator<'a> {
 
     /// What is right for each answer, as far as the record says it.
     fn golds(&self, record: &Record) -> Result<Vec<Option<Gold>>, Failure> {
-        let reader = &self.task.reader;
-        let lacks: Vec<Option<Failure>> =
-            self.task.answers.iter().map(|answer| reader.lacks(answer.kind, record)).collect();
-        let usable = lacks.iter().any(Option::is_none);
-        match lacks.into_iter().flatten().next() {
-            Some(failure) if !usable => Err(failure),
-            _ => self.task.answers.iter().map(|answer| self.gold(answer.kind, record)).collect(),
+        self.usable(record)?;
+        self.task.answers.iter().map(|answer| self.gold(answer.kind, record)).collect()
+    }
+
+    /// Refuses a record that lacks what every answer needs.
+    fn usable(&self, record: &Record) -> Result<(), Failure> {
+        let mut lacking = self.task.answers.iter().map(|answer| self.task.reader.lacks(answer.kind, record));
+        match lacking.next() {
+            Some(Some(first)) if lacking.all(|failure| failure.is_some()) => Err(first),
+            _ => Ok(()),
         }
     }
 }

@@ -46,6 +46,22 @@ impl Evaluator<'_> {
         Ok(Question { example: Example { record, sequences }, golds, targets })
     }
 
+    /// The sequences that the record is evaluated on. Whether it says what is right plays no part.
+    ///
+    /// # Errors
+    /// The record lacks a text that every answer needs, or cannot be cut into tokens.
+    pub(in crate::tasks) fn asked(&self, record: &Record) -> Result<Vec<Encoding>, Failure> {
+        self.usable(record)?;
+        let mut sequences = self.sequences(record)?;
+        if self.reads(AnswerKind::FillMask) {
+            let mask = self.mask()?;
+            if places(&sequences, |id| id == mask).is_empty() {
+                self.drawn(record.line, mask, &mut sequences);
+            }
+        }
+        Ok(sequences)
+    }
+
     /// The spec has an answer of this kind.
     pub(super) fn reads(&self, kind: AnswerKind) -> bool {
         self.task.answers.iter().any(|answer| answer.kind == kind)
