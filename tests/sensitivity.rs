@@ -186,6 +186,28 @@ fn every_group_has_its_row() {
     assert!(table.starts_with("kl on 3 records: 0.00000 in float, 0.0"), "{table}");
 }
 
+/// Questions without an answer are scored as `qdqc eval` scores them: a prediction of none can be right.
+#[test]
+fn questions_are_scored_as_in_eval() {
+    let place = Place::new();
+    let question = |id: usize, words: &str| serde_json::json!({"id": id.to_string(), "question": words, "answers": [], "is_impossible": true});
+    let words = ["who", "where is the king", "the good book", "war", "what is great", "a dog and a king"];
+    let questions: Vec<_> = (0..).zip(words).map(|(id, words)| question(id, words)).collect();
+    let data =
+        serde_json::json!({"data": [{"paragraphs": [{"context": "the king lived", "qas": questions}]}]});
+    place.write("squad.json", &data.to_string());
+    let json = |command: &str| -> serde_json::Value {
+        let line = format!("{command} question-answering -c {TINY} --input squad.json --json");
+        serde_json::from_str(&place.run(&line).succeeded()).unwrap()
+    };
+    let (eval, found) = (json("eval --compare"), json("sensitivity --by layer"));
+    assert_eq!(eval["metrics"][0]["name"], found["metric"]);
+    assert!(found["float"].as_f64().unwrap() > 0.0, "no prediction of none: {found}");
+    for (of, value) in [("float", &found["float"]), ("quantized", &found["all"])] {
+        assert_eq!(&eval["metrics"][0][of], value, "{of}");
+    }
+}
+
 /// The loss of a recipe is what the search said, and every command takes it.
 #[test]
 fn a_recipe_keeps_to_the_budget() {

@@ -16,7 +16,7 @@ use crate::{
     session::Session,
     tasks::{
         Options, Record, Runner, Tokenizer,
-        evaluation::{Evaluation, Evaluator, evaluate, is_unanswerable, right_answers},
+        evaluation::{self, Evaluation, Evaluator, evaluate, right_answers},
         metrics::{Metric, Squad, Unit},
     },
 };
@@ -156,14 +156,13 @@ fn check(evaluator: &Evaluator<'_>, data: &Data, compare: bool, screen: Screen) 
 }
 
 fn options(arguments: &args::Eval, records: &[Record]) -> Options {
-    let default = Options::default();
+    let usual = evaluation::options(records, arguments.engine.machine.batch);
     Options {
-        batch: arguments.engine.machine.batch.unwrap_or(default.batch),
-        doc_stride: arguments.doc_stride.unwrap_or(default.doc_stride),
-        max_answer_length: arguments.max_answer_length.unwrap_or(default.max_answer_length),
-        no_answer: arguments.no_answer || records.iter().any(is_unanswerable),
-        seed: arguments.seed.unwrap_or(default.seed),
-        ..default
+        doc_stride: arguments.doc_stride.unwrap_or(usual.doc_stride),
+        max_answer_length: arguments.max_answer_length.unwrap_or(usual.max_answer_length),
+        no_answer: arguments.no_answer || usual.no_answer,
+        seed: arguments.seed.unwrap_or(usual.seed),
+        ..usual
     }
 }
 

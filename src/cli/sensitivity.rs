@@ -15,7 +15,7 @@ use crate::{
     names::{list_of, nearest},
     sensitivity::{By, Found, Group, On, Question, groups, search, without},
     session::Session,
-    tasks::{Evaluator, Options, metrics::Metric},
+    tasks::{Evaluator, evaluation, metrics::Metric},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -95,10 +95,9 @@ fn measure(
     let groups = groups(&graph, by);
     let config = session.config().clone();
     let (answers, tokenizer) = model::prepare(session, &config)?;
-    let default = Options::default();
-    let options = Options { batch: arguments.machine.batch.unwrap_or(default.batch), ..default };
-    let evaluator = Evaluator::new(&tokenizer, &config, &answers, &options)?;
     let data = records::all(&arguments.data)?;
+    let options = evaluation::options(&data.records, arguments.machine.batch);
+    let evaluator = Evaluator::new(&tokenizer, &config, &answers, &options)?;
     let placed = |problem| records::placed(data.noun, problem);
     let labelled = evaluator.is_labelled(&data.records).map_err(placed)?;
     let batch = options.batch;

@@ -47,6 +47,17 @@ pub struct Evaluator<'a> {
     labels: LabelKind,
 }
 
+/// How these records are evaluated unless told otherwise: `batch` of them together, the usual number where
+/// `None`; a question may have no answer where one of them has none (SQuAD 2).
+pub fn options(records: &[Record], batch: Option<usize>) -> Options {
+    let default = Options::default();
+    Options {
+        batch: batch.unwrap_or(default.batch),
+        no_answer: records.iter().any(is_unanswerable),
+        ..default
+    }
+}
+
 impl<'a> Evaluator<'a> {
     /// An evaluation of what these answers say.
     ///
