@@ -25,18 +25,31 @@ pub struct Group {
 }
 
 /// Every quantizer of the graph in one group, in the order of the graph. Tied
-/// quantizers, which share a range, are in one group.
+/// quantizers, which share a range, are in one group: a tie between two groups
+/// makes them one, under the name of the first.
 pub fn groups(graph: &Graph, by: By) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
+    // Which group quantizers of this name, and those of this tie, are in.
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     let mut ties: BTreeMap<u32, usize> = BTreeMap::new();
     for quantizer in &graph.quantizers {
         let name = name(quantizer, by);
-        let known = quantizer.tie.and_then(|tie| ties.get(&tie)).or_else(|| places.get(&name)).copied();
-        let at = known.unwrap_or_else(|| {
-            groups.push(Group { name: name.clone(), quantizers: On::new() });
-            groups.len() - 1
-        });
+        let alike = places.get(&name).copied();
+        let tied = quantizer.tie.and_then(|tie| ties.get(&tie)).copied();
+        let at = match (alike, tied) {
+            (Some(one), Some(other)) if one != other => {
+                let (first, second) = (one.min(other), one.max(other));
+                let now = |at: &mut usize| *at = if *at == second { first } else { *at };
+                places.values_mut().chain(ties.values_mut()).for_each(now);
+                join(&mut groups, first, second);
+                first
+            }
+            (Some(at), _) | (_, Some(at)) => at,
+            (None, None) => {
+                groups.push(Group { name: name.clone(), quantizers: On::new() });
+                groups.len() - 1
+            }
+        };
         places.insert(name, at);
         if let Some(tie) = quantizer.tie {
             ties.insert(tie, at);
@@ -45,7 +58,17 @@ pub fn groups(graph: &Graph, by: By) -> Vec<Group> {
             group.quantizers.insert(quantizer.name.clone());
         }
     }
+    // Those that became part of another are empty.
+    groups.retain(|group| !group.quantizers.is_empty());
     groups
+}
+
+/// Moves what is in the second group to the first.
+fn join(groups: &mut [Group], first: usize, second: usize) {
+    let moved = groups.get_mut(second).map(|group| std::mem::take(&mut group.quantizers));
+    if let Some(group) = groups.get_mut(first) {
+        group.quantizers.extend(moved.into_iter().flatten());
+    }
 }
 
 fn name(quantizer: &Quantizer, by: By) -> String {
@@ -129,5 +152,46 @@ mod tests {
                 ("pooler.dense._input_quantizer", 1)
             ])
         );
+    }
+
+    /// In the first layer nothing is tied, in the second query and key are: the two kinds are one group, and
+    /// so whatever comes first.
+    #[test]
+    fn ties_of_some_layers_join_groups() {
+        let mut names = [
+            ("encoder.layer.0.query", None),
+            ("encoder.layer.0.key", None),
+            ("encoder.layer.0.value", None),
+            ("encoder.layer.1.query", Some(7)),
+            ("encoder.layer.1.key", Some(7)),
+            ("encoder.layer.1.value", None),
+        ];
+        for _ in 0..names.len() {
+            let mut found: Vec<Vec<String>> = groups(&graph(&names), By::Kind)
+                .into_iter()
+                .map(|group| group.quantizers.into_iter().collect())
+                .collect();
+            found.sort();
+            let layers = ["encoder.layer.0", "encoder.layer.1"];
+            let paths = |kinds: &[&str]| -> Vec<String> {
+                layers
+                    .iter()
+                    .flat_map(|layer| kinds.iter().map(move |kind| format!("{layer}.{kind}")))
+                    .collect()
+            };
+            assert_eq!(found, [paths(&["key", "query"]), paths(&["value"])], "{names:?}");
+            names.rotate_left(1);
+        }
+        // A tie between layers makes them one.
+        let tied = graph(&[
+            ("encoder.layer.0.query", None),
+            ("encoder.layer.1.query", None),
+            ("pooler.dense", None),
+            ("encoder.layer.0.residual", Some(1)),
+            ("encoder.layer.1.residual", Some(1)),
+        ]);
+        let found: Vec<(String, usize)> =
+            groups(&tied, By::Layer).into_iter().map(|group| (group.name, group.quantizers.len())).collect();
+        assert_eq!(found, [("encoder.layer.0".to_owned(), 4), ("pooler".to_owned(), 1)]);
     }
 }
