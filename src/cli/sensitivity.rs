@@ -159,13 +159,13 @@ impl Pass<'_> {
         let mut scores: Vec<_> = sets.iter().map(|_| self.evaluator.scores()).collect();
         let mut fidelity: Vec<_> = sets.iter().map(|_| self.evaluator.fidelity()).collect();
         let all = &self.data.records;
+        let placed = |problem| records::placed(self.data.noun, problem);
         let mut progress = Progress::new("records", Some(all.len() as u64), self.screen);
         for chunk in all.chunks(self.batch.max(1)).take(self.most) {
             if interrupt::requested() {
                 return Ok(None);
             }
-            let batch = self.evaluator.batch(chunk.to_vec());
-            let batch = batch.map_err(|problem| records::placed(self.data.noun, problem))?;
+            let batch = self.evaluator.batch(chunk.to_vec()).map_err(placed)?;
             // By set, and then by call.
             let mut outputs: Vec<Vec<_>> = sets.iter().map(|_| Vec::new()).collect();
             for inputs in batch.inputs() {
@@ -179,9 +179,9 @@ impl Pass<'_> {
             let Some(float) = outputs.first() else { continue };
             for ((scores, fidelity), outputs) in scores.iter_mut().zip(&mut fidelity).zip(&outputs) {
                 if self.labelled {
-                    scores.add(&batch, outputs)?;
+                    scores.add(&batch, outputs).map_err(placed)?;
                 }
-                fidelity.add(&batch, float, outputs)?;
+                fidelity.add(&batch, float, outputs).map_err(placed)?;
             }
             progress.advance(chunk.len() as u64);
         }

@@ -443,6 +443,27 @@ fn outputs_that_do_not_fit_are_told() {
     );
 }
 
+/// Shorter records come first in a batch; the line is still that of the record whose outputs are at fault.
+#[test]
+fn outputs_at_fault_are_told_by_their_record() {
+    let lines = [json!({"text": "cat sat on"}), json!({"text": "dog"}), json!({"text": "a mat"})];
+    let mut unlabelled = case(AnswerKind::Labels, &["logits"], json!({"num_labels": 2}), &lines);
+    let mut labelled = case(AnswerKind::Labels, &["logits"], json!({"num_labels": 2}), &lines);
+    labelled.records.iter_mut().for_each(|record| record.gold = Some(json!(0)));
+    for (word, line) in [(6, 1), (13, 2), (12, 3)] {
+        for batch in [1, 3] {
+            let faulty = || by_word(move |id| vec![if id == word { f32::NAN } else { 1.0 }, 0.0]);
+            let told = |case: &mut Case, models: &mut [&mut dyn Runner]| {
+                case.options.batch = batch;
+                let told = case.try_evaluate(models).unwrap_err();
+                assert!(told.starts_with(&format!("line {line}: ")) && told.contains("NaN"), "{told}");
+            };
+            told(&mut labelled, &mut [&mut Fake(faulty())]);
+            told(&mut unlabelled, &mut [&mut Fake(by_word(|_| vec![1.0, 0.0])), &mut Fake(faulty())]);
+        }
+    }
+}
+
 #[test]
 fn an_evaluation_can_end_early() {
     let lines = vec![json!({"text": "cat", "label": 1}); 9];

@@ -24,7 +24,8 @@ pub struct Evaluation<'a> {
 /// that changes no answer but by rounding.
 ///
 /// # Errors
-/// The first record that cannot be used, or that a model cannot be run on.
+/// The first record that cannot be used, or whose outputs cannot be read; where a model cannot be run on a
+/// batch, the first of it.
 pub fn evaluate<'a>(
     evaluator: &'a Evaluator<'a>,
     mut records: Vec<Record>,
@@ -58,19 +59,18 @@ impl<'a> Evaluation<'a> {
         records: Vec<Record>,
         models: &mut [&mut dyn Runner],
     ) -> Result<(), Problem> {
-        let line = records.first().map_or(0, |record| record.line);
-        let refused = |failure| Problem::new(line, failure);
+        let line = records.iter().map(|record| record.line).min().unwrap_or(0);
         let batch = evaluator.batch(records)?;
         let mut reference = None;
         let mut fidelity = self.fidelity.iter_mut();
         for (model, scores) in models.iter_mut().zip(&mut self.scores) {
-            let outputs = batch.run(*model).map_err(refused)?;
-            scores.add(&batch, &outputs).map_err(refused)?;
+            let outputs = batch.run(*model).map_err(|failure| Problem::new(line, failure))?;
+            scores.add(&batch, &outputs)?;
             match &reference {
                 None => reference = Some(outputs),
                 Some(reference) => {
                     if let Some(fidelity) = fidelity.next() {
-                        fidelity.add(&batch, reference, &outputs).map_err(refused)?;
+                        fidelity.add(&batch, reference, &outputs)?;
                     }
                 }
             }

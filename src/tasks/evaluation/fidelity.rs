@@ -7,6 +7,7 @@ use crate::{
     answer::{Answer, AnswerKind},
     failure::Failure,
     tasks::{
+        Problem,
         answers::{Reading, output, outputs::Outputs, scores::highest, word_tokens},
         metrics::{Metric, Unit, share},
     },
@@ -71,18 +72,19 @@ impl<'a> Fidelity<'a> {
     /// Counts a batch: what the reference gave for it, and what the other model gave.
     ///
     /// # Errors
-    /// An output does not have the shape that its answer is read from, or holds NaN.
+    /// The first record for which an output does not have the shape that its answer is read from, or holds NaN.
     pub fn add(
         &mut self,
         batch: &Batch,
         reference: &BatchOutputs,
         other: &BatchOutputs,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Problem> {
         let pairs = reference.questions.iter().zip(&other.questions);
         for (question, (reference, other)) in batch.questions.iter().zip(pairs) {
             for (nearness, answer) in self.nearness.iter_mut().zip(self.evaluator.task.answers) {
                 if self.evaluator.task.reader.lacks(answer.kind, &question.example.record).is_none() {
-                    nearness.add(self.evaluator, answer, question, (reference, other))?;
+                    let added = nearness.add(self.evaluator, answer, question, (reference, other));
+                    added.map_err(|failure| question.problem(failure))?;
                 }
             }
         }

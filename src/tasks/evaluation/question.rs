@@ -4,7 +4,7 @@ use super::{Evaluator, gold::Gold};
 use crate::{
     answer::AnswerKind,
     failure::Failure,
-    tasks::{Example, Record, Text, task::Layout, tokenizer::Encoding},
+    tasks::{Example, Problem, Record, Text, task::Layout, tokenizer::Encoding},
 };
 use rand::{SeedableRng, rngs::StdRng, seq::index};
 
@@ -30,6 +30,13 @@ pub(super) struct Target {
     pub(super) at: usize,
     /// The right token.
     pub(super) id: usize,
+}
+
+impl Question {
+    /// A failure with the line of its record.
+    pub(super) fn problem(&self, failure: Failure) -> Problem {
+        Problem::new(self.example.record.line, failure)
+    }
 }
 
 impl Evaluator<'_> {

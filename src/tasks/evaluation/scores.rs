@@ -1,7 +1,10 @@
 //! What a model is worth: the metrics of its answers.
 
 use super::{Batch, BatchOutputs, Evaluator, tally::Tally};
-use crate::{answer::Answer, failure::Failure, tasks::metrics::Metric};
+use crate::{
+    answer::Answer,
+    tasks::{Problem, metrics::Metric},
+};
 
 /// The metrics of a model's answers.
 pub struct Scores<'a> {
@@ -19,12 +22,13 @@ impl<'a> Scores<'a> {
     /// Counts what a model gave for a batch.
     ///
     /// # Errors
-    /// An output does not have the shape that its answer is read from, or holds NaN.
-    pub fn add(&mut self, batch: &Batch, outputs: &BatchOutputs) -> Result<(), Failure> {
+    /// The first record for which an output does not have the shape that its answer is read from, or holds NaN.
+    pub fn add(&mut self, batch: &Batch, outputs: &BatchOutputs) -> Result<(), Problem> {
         let task = &self.evaluator.task;
         for (question, outputs) in batch.questions.iter().zip(&outputs.questions) {
             for ((tally, answer), gold) in self.tallies.iter_mut().zip(task.answers).zip(&question.golds) {
-                tally.add(&task.reader, answer, question, gold.as_ref(), outputs)?;
+                let added = tally.add(&task.reader, answer, question, gold.as_ref(), outputs);
+                added.map_err(|failure| question.problem(failure))?;
             }
         }
         Ok(())
