@@ -97,6 +97,25 @@ fn start(mut qdqc: Qdqc) -> std::process::Child {
 const QUERY: &str = "encoder.layer.0.attention.self.query._input_quantizer";
 const GELU: &str = "encoder.layer.0.output.dense._input_quantizer";
 
+/// What `qdqc eval` takes, labelled or not, every task is calibrated on.
+#[test]
+fn every_task_is_calibrated_on_what_it_is_evaluated_on() {
+    let place = Place::new();
+    place.write("pairs.jsonl", "{\"text\": \"paris\", \"pair\": \"the king\", \"label\": 1}\n");
+    for (spec, file, samples) in [
+        ("masked-lm", "texts.txt", 14),
+        ("pre-training", "texts.txt", 14),
+        ("pre-training", "pairs.jsonl", 1),
+        ("causal-lm", "texts.txt", 14),
+        ("sentence-embedding", "texts.txt", 14),
+        ("sentence-embedding", "pairs.jsonl", 2),
+    ] {
+        place.run(&format!("calibrate {spec} -c {TINY} --input {file} --force -o made")).succeeded();
+        let origin = String::from_utf8(place.bytes("made/calibration.ron")).unwrap();
+        assert!(origin.contains(&format!("\n    samples: {samples},")), "{spec} on {file}: {origin}");
+    }
+}
+
 #[test]
 fn shards_merged_are_the_whole() {
     let place = Place::new();
