@@ -17,24 +17,40 @@ const FIRST: usize = 16;
 /// pytorch-quantization has it, on the bins up to the largest magnitude: candidates are
 /// the upper edges of bins from a 16th of those on, but not of fewer than there are
 /// codes; the first bin counts as many as the second, so that what rounds to zero anyway
-/// has no weight. One thing differs: there, the divergence of a candidate whose last bin
-/// is empty is infinite, because clipped values are put in that bin before quantization
-/// only. Here, that bin then has its part of the values of its code. A code that no
-/// value below the range has still makes it infinite.
+/// has no weight.
+///
+/// Two things differ. No candidate clips more than half of the values: one that leaves a
+/// single bin, far from zero, would lose nothing by the measure. And there, the
+/// divergence of a candidate whose last bin is empty is infinite, because clipped values
+/// are put in that bin before quantization only. Here, that bin then has its part of the
+/// values of its code. A code that no value below the range has still makes it infinite.
 pub(super) fn range(seen: &Seen, storage: &Storage, limit: f64) -> f64 {
     let width = seen.tally.width();
     let mut counts = seen.used();
+    let half = half(&counts);
     if let [first, second, ..] = &mut counts[..] {
         *first = *second;
     }
     let codes = Codes::new(storage);
     let sums = Sums::new(&counts);
     let last = counts.len().min((limit / width) as usize);
-    let first = (counts.len() / FIRST).max(codes.count()).clamp(1, last.max(1));
+    let first = (counts.len() / FIRST).max(codes.count()).max(half).clamp(1, last.max(1));
     let divergences: Vec<(usize, f64)> =
         (first..=last).into_par_iter().map(|end| (end, sums.divergence(&codes, end))).collect();
     let nearest = divergences.into_iter().rev().min_by(|(_, a), (_, b)| a.total_cmp(b));
     nearest.map_or(limit, |(end, _)| end as f64 * width).min(f64::from(seen.tally.counts.largest))
+}
+
+/// How many of the first bins hold half of what was counted.
+fn half(counts: &[u64]) -> usize {
+    let all: u64 = counts.iter().sum();
+    let mut inside = 0;
+    let bins = counts.iter().take_while(|count| {
+        let below = inside < all - all / 2;
+        inside += **count;
+        below
+    });
+    bins.count()
 }
 
 /// The parts of a range that are one code each.
@@ -106,10 +122,14 @@ impl Sums {
     ///
     /// With `P` the clipped counts, `T` their sum, `Q` the mean in the bins of a code
     /// that are not empty, and `I` the sum of `Q`, it is
-    /// `(sum of P ln P - sum of P ln Q) / T + ln(I / T)`.
+    /// `(sum of P ln P - sum of P ln Q) / T + ln(I / T)`. It is infinite where all of
+    /// the bins are empty, or all of a code that clipped values are put in.
     fn divergence(&self, codes: &Codes, end: usize) -> f64 {
         let at = |sums: &[f64], bin: usize| sums.get(bin).copied().unwrap_or_default();
         let (all, inside) = (self.values.last().copied().unwrap_or_default(), at(&self.values, end));
+        if inside <= 0.0 {
+            return f64::INFINITY;
+        }
         let outside = all - inside;
         let last = inside - at(&self.values, end - 1);
         let mut sum = at(&self.logarithms, end - 1) + times_logarithm(last + outside);

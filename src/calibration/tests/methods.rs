@@ -101,6 +101,16 @@ fn quality_is_always_a_number() {
 }
 
 #[test]
+fn entropy_clips_little_of_values_far_from_zero() {
+    let values: Vec<f32> = (0..2048).map(|at| 1.2 + 0.7 * at as f32 / 2048.0).collect();
+    let statistics = seen(&values);
+    for storage in [INT8, UINT8, Storage::E4M3] {
+        let range = statistics.range(&request(Calibration::Entropy, storage)).unwrap();
+        assert!(statistics.quality(&range, &storage).clipped < 0.5, "{storage:?}: {range:?}");
+    }
+}
+
+#[test]
 fn entropy_leaves_out_outliers() {
     let mut values = magnitudes(100_000);
     let bulk = values.iter().copied().fold(0.0, f32::max);
