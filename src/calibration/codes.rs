@@ -5,9 +5,6 @@ use crate::quant::Storage;
 /// The largest E4M3 number.
 pub(super) const E4M3_MAX: f32 = 448.0;
 
-/// Where a range is at most this, whole codes are all 0: `2^-24`.
-pub(super) const TINY: f32 = 1.0 / 16_777_216.0;
-
 /// The nearest E4M3 number; half steps go to the even one, magnitudes above 448 to 448.
 pub(super) fn e4m3(x: f32) -> f32 {
     let x = x.clamp(-E4M3_MAX, E4M3_MAX);
@@ -32,12 +29,23 @@ pub(super) fn largest_code(bits: u8, signed: bool) -> u32 {
     (1 << (bits.clamp(1, 31) - u8::from(signed)).min(30)) - 1
 }
 
+/// What a code is multiplied by; where that is 0, every code stands for 0.
+pub(super) fn scale(amax: f32, storage: &Storage) -> f32 {
+    match *storage {
+        Storage::Integer { bits, signed, .. } => amax / largest_code(bits, signed) as f32,
+        Storage::E4M3 => amax / E4M3_MAX,
+    }
+}
+
 /// `x` rounded to a code and turned back, as `fake_quantize` does in its mode `onnx`:
 /// `clamp(round_half_even(x / scale)) * scale`, `scale = amax / M`.
 #[inline]
 pub(super) fn rounded(x: f32, amax: f32, storage: &Storage) -> f32 {
+    let scale = scale(amax, storage);
+    if scale <= 0.0 {
+        return 0.0;
+    }
     match *storage {
-        Storage::Integer { .. } if amax <= TINY => 0.0,
         Storage::Integer { bits, signed, narrow } => {
             let largest = largest_code(bits, signed) as f32;
             let least = match (signed, narrow) {
@@ -45,14 +53,9 @@ pub(super) fn rounded(x: f32, amax: f32, storage: &Storage) -> f32 {
                 (true, true) => -largest,
                 (true, false) => -largest - 1.0,
             };
-            let scale = amax / largest;
             whole((x / scale).clamp(least, largest)) * scale
         }
-        Storage::E4M3 if x.abs() < TINY || amax <= 0.0 => 0.0,
-        Storage::E4M3 => {
-            let scale = amax / E4M3_MAX;
-            e4m3(x / scale) * scale
-        }
+        Storage::E4M3 => e4m3(x / scale) * scale,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Counts, Statistics,
-    codes::{TINY, rounded, shares},
+    codes::{rounded, scale, shares},
     integrals::Integrals,
     tally::Tally,
 };
@@ -26,7 +26,8 @@ pub struct Quality {
 pub const LOSSLESS: f64 = 200.0;
 
 impl Statistics {
-    /// What rounding to these ranges costs, one for each channel or one for all.
+    /// What rounding to these ranges costs, one for each channel or one for all, in the
+    /// mode `onnx`: only a range of 0 counts as 0.
     ///
     /// Values that are among the largest are taken exactly, the others as evenly spread
     /// in their bins, in which the error is integrated. The sign of values is not known
@@ -132,8 +133,7 @@ fn of_tally(tally: &Tally, range: f32, storage: &Storage, shares: &[f64]) -> Sum
         }
         sums.add(x, rounded(x, range, storage), range);
     }
-    let empty = range <= 0.0 || (range <= TINY && matches!(storage, Storage::Integer { .. }));
-    let codes = if empty { &[0.0][..] } else { shares };
+    let codes = if scale(range, storage) > 0.0 { shares } else { &[0.0][..] };
     let mut integrals = Integrals::new(codes, f64::from(range));
     let width = tally.width();
     let mut below = integrals.at(0.0);

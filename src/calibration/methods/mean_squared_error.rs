@@ -3,7 +3,7 @@
 use super::Seen;
 use crate::{
     calibration::{
-        codes::{TINY, largest_code, shares},
+        codes::{largest_code, scale, shares},
         integrals::Integrals,
     },
     quant::Storage,
@@ -27,8 +27,9 @@ pub(super) fn range(seen: &Seen, storage: &Storage, limit: f64) -> f64 {
     let first = (counts.len() / FIRST).max(1);
     let edges = (first..=counts.len()).map(|at| at as f64 * width);
     let candidates: Vec<f64> = edges.take_while(|edge| *edge < end).chain([end]).collect();
-    let usable: Vec<f64> = candidates.into_iter().filter(|range| *range > f64::from(TINY)).collect();
-    // Whole codes of a smaller range are all 0.
+    let usable: Vec<f64> =
+        candidates.into_iter().filter(|range| scale(*range as f32, storage) > 0.0).collect();
+    // The codes of a smaller range are all 0.
     if usable.is_empty() {
         return end;
     }

@@ -70,6 +70,25 @@ fn quality_of_values_is_what_it_says() {
 }
 
 #[test]
+fn tiny_values_have_codes() {
+    let values: Vec<f32> = activations(5_000).iter().map(|x| x.abs() * 1e-9).collect();
+    let statistics = seen(&values);
+    for storage in [INT8, UINT8, Storage::E4M3] {
+        for method in [Calibration::Max, Calibration::MeanSquaredError] {
+            let range = statistics.range(&request(method.clone(), storage)).unwrap();
+            assert!(range[0] < 1e-7, "{storage:?} {method} {range:?}");
+            let exact = quality_of(&values, 1, &range, &storage);
+            let from_bins = statistics.quality(&range, &storage);
+            assert!(exact.signal_to_noise > 20.0, "{storage:?} {method} {exact:?}");
+            assert!(
+                (from_bins.signal_to_noise - exact.signal_to_noise).abs() < 0.5,
+                "{storage:?} {from_bins:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_share_that_is_clipped_is_exact_among_the_largest() {
     let values = activations(30_000);
     let statistics = seen(&values);
