@@ -19,6 +19,14 @@ pub struct Scheme {
     pub scale_amax: Option<f64>,
 }
 
+impl Scheme {
+    /// The magnitudes that are used, of those that are stored: times `scale_amax`.
+    pub fn used(&self, amax: &[f32]) -> Vec<f32> {
+        let factor = self.scale_amax.unwrap_or(1.0) as f32;
+        amax.iter().map(|amax| amax * factor).collect()
+    }
+}
+
 /// The codes of a quantizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Storage {

@@ -107,9 +107,8 @@ impl Outcome {
             let Some(amax) = found.ranges.get(&quantizer.name) else { return };
             let method = method(quantizer, is_weight, choice);
             let changed = changed.contains(&quantizer.name.as_str());
-            let scale = quantizer.scheme.scale_amax.unwrap_or(1.0) as f32;
-            let used: Vec<f32> = amax.iter().map(|amax| amax * scale).collect();
-            let row = row(quantizer, amax, &method, changed, values, cost(&used));
+            let quality = cost(&quantizer.scheme.used(amax));
+            let row = row(quantizer, amax, &method, changed, values, quality);
             rows.insert(quantizer.name.clone(), row);
         };
         observe_weights(session, calibrator.inputs(), &mut |quantizer, weight| {

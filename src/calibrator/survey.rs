@@ -134,6 +134,7 @@ impl Survey<'_> {
     /// Measures each range once.
     fn cost(&mut self, quantizer: &Quantizer, cost: &dyn Fn(&[f32]) -> Option<Quality>) {
         let Some(found) = self.found.get_mut(&quantizer.name) else { return };
+        let cost = |amax: &[f32]| cost(&quantizer.scheme.used(amax));
         let own = self.ranges.get(&quantizer.name);
         found.quality = own.and_then(|own| cost(own));
         let mut known: Vec<(&[f32], Option<Quality>)> =
