@@ -254,6 +254,52 @@ fn sites_and_explanations_tell_the_ranges() {
     assert!(message.contains(&format!("`{name}`")) && message.contains("matmul_k"), "{message}");
 }
 
+/// What a learned range is, and what one that is scaled costs, is told as it is used.
+#[test]
+fn ranges_are_told_as_they_are_used() {
+    let folder = FOLDER.as_path();
+    let recipe = "quantize mine {\n    quantizer learned = int8(learn: true)\n    \
+        quantizer half = int8(scale_amax: 0.5)\n    attach learned to input of Linear in SelfAttention\n    \
+        attach half to weight of Linear in SelfAttention\n}\n";
+    fs::write(folder.join("mine.qdq"), recipe).unwrap();
+    let with = ["--recipe", "mine.qdq"];
+    let run = |arguments: &[&str]| succeeded(qdqc(folder, &[arguments, &with, &SMALLER].concat()));
+    run(&["calibrate", "base-model", "-c", TINY, "--input", "texts.txt", "-o", "learned"]);
+    let rows = || -> serde_json::Value {
+        serde_json::from_str(&run(&["show", "base-model", "-c", "learned", "--sites", "--json"])).unwrap()
+    };
+    let find = |rows: &serde_json::Value, name: &str| {
+        let quantizers = rows.as_array().unwrap().iter().map(|row| row["quantizer"].clone());
+        quantizers
+            .into_iter()
+            .find(|one| one["name"].as_str().is_some_and(|own| own.ends_with(name)))
+            .unwrap()
+    };
+    let input = "query._input_quantizer";
+    assert!(find(&rows(), input)["amax"].as_f64().unwrap() > 0.0);
+
+    // The page says of a halved range what calibration.ron says.
+    let weight = find(&rows(), "query._weight_quantizer");
+    let clipped = weight["clipped"].as_f64().unwrap();
+    assert!(clipped > 0.0, "{weight}");
+    let page = run(&["report", "base-model", "-c", "learned", "-o", "-"]);
+    let row = page.split("<tr").find(|row| row.contains("query._weight_quantizer")).unwrap();
+    let values = row.split("data-value=\"").skip(1).map(|value| value.split('"').next().unwrap());
+    let told = |value: &str| value.parse().is_ok_and(|value: f64| (value - clipped).abs() < 1e-6);
+    assert!(values.clone().any(told), "{clipped} {row}");
+
+    let file = folder.join("learned/model.safetensors");
+    let mut tensors = candle_core::safetensors::load(&file, &candle_core::Device::Cpu).unwrap();
+    let amax = tensors.keys().find(|name| name.ends_with("query._input_quantizer._amax")).unwrap();
+    let clip = amax.replace("_amax", "clip.clip_value_");
+    for (end, bound) in [("min", -7.5_f32), ("max", 2.0)] {
+        let bound = candle_core::Tensor::new(bound, &candle_core::Device::Cpu).unwrap();
+        tensors.insert(format!("{clip}{end}"), bound);
+    }
+    candle_core::safetensors::save(&tensors, &file).unwrap();
+    assert_eq!(find(&rows(), input)["amax"], 7.5);
+}
+
 /// The browser, if there is one: that which `CHROMIUM` names, or Chromium or Chrome.
 fn browser() -> Option<PathBuf> {
     if let Some(named) = env::var_os("CHROMIUM") {

@@ -5,16 +5,13 @@ use crate::{
     calibrator::Amax,
     checkpoint::{Checkpoint, Wanted},
     failure::Failure,
-    graph::{Graph, NodeKind, Quantizer},
+    graph::{Graph, Quantizer},
+    passes::range_shape,
     quant::RangeSource,
     ranges::{self, constrain},
 };
 use candle_core::{DType, Device};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// The longest table of ranges, in bytes; a line for a quantizer has some 300.
 const LIMIT: u64 = 64 << 20;
@@ -80,34 +77,52 @@ fn stored(checkpoint: &Checkpoint, graph: &Graph) -> Result<ranges::Ranges, Fail
     if !checkpoint.has_weights() {
         return Ok(ranges::Ranges::new());
     }
-    let paths: BTreeMap<String, &str> =
-        graph.quantizers.iter().map(|one| (format!("{}._amax", one.name), one.name.as_str())).collect();
-    let mut seen = BTreeSet::new();
     let mut wanted = Vec::new();
-    for node in &graph.nodes {
-        let NodeKind::Parameter(parameter) = &node.kind else { continue };
-        if !paths.contains_key(&parameter.path) || !seen.insert(&parameter.path) {
-            continue;
-        }
-        let sizes = node.ty.shape.iter().map(|dim| usize::try_from(dim.as_known()?).ok());
-        wanted.push(Wanted {
-            path: parameter.path.clone(),
-            shape: sizes.collect::<Option<_>>().unwrap_or_default(),
-            tied: Vec::new(),
-            span: Some(node.span),
+    for quantizer in &graph.quantizers {
+        let Some(site) = graph.sites.get(quantizer.site) else { continue };
+        let shape = range_shape(quantizer, site);
+        let sizes = shape.iter().map(|dim| usize::try_from(dim.as_known()?).ok());
+        let Some(sizes) = sizes.collect::<Option<Vec<usize>>>() else { continue };
+        wanted.extend(entries(quantizer).into_iter().map(|(path, tied)| Wanted {
+            path,
+            shape: sizes.clone(),
+            tied,
+            span: Some(quantizer.rule),
             optional: true,
-        });
+        }));
     }
     let (loaded, _) = checkpoint.load(&wanted, &Device::Cpu, DType::F32)?;
     let mut ranges = ranges::Ranges::new();
-    for (path, tensor) in loaded {
-        let values = tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
-        let values = values.map_err(|error| Failure::outside(format!("`{path}` cannot be read: {error}")))?;
-        if let Some(name) = paths.get(&path) {
-            ranges.insert((*name).to_owned(), values);
+    for quantizer in &graph.quantizers {
+        let mut bounds = Vec::new();
+        let entries = entries(quantizer);
+        for (path, _) in &entries {
+            let Some(tensor) = loaded.get(path) else { continue };
+            let values = tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
+            bounds
+                .push(values.map_err(|error| Failure::outside(format!("`{path}` cannot be read: {error}")))?);
         }
+        let range = match &bounds[..] {
+            _ if bounds.len() < entries.len() => continue,
+            [amax] => amax.clone(),
+            [least, largest] => least.iter().zip(largest).map(|(low, high)| high.max(-low)).collect(),
+            _ => continue,
+        };
+        ranges.insert(quantizer.name.clone(), range);
     }
     Ok(ranges)
+}
+
+/// Where a checkpoint holds the range of a quantizer: its magnitude, or the least and the
+/// largest number of a learned one; and what stands for each where it is not there.
+fn entries(quantizer: &Quantizer) -> Vec<(String, Vec<String>)> {
+    let amax = format!("{}._amax", quantizer.name);
+    let bound = |end: &str| (format!("{}.clip.clip_value_{end}", quantizer.name), vec![amax.clone()]);
+    match quantizer.scheme.range {
+        RangeSource::Calibrated(_) => vec![(amax, Vec::new())],
+        RangeSource::Learned(_) => vec![bound("min"), bound("max")],
+        RangeSource::Fixed(_) | RangeSource::Dynamic => Vec::new(),
+    }
 }
 
 /// The table in a folder; `None` where there is none.

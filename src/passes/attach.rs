@@ -169,8 +169,8 @@ impl Inserter {
     }
 }
 
-/// `[]`, or the site's shape with every axis but the kept one 1.
-fn range_shape(quantizer: &Quantizer, site: &Site) -> Vec<Dim> {
+/// The shape of a quantizer's range: `[]`, or its site's with every axis but the kept one 1.
+pub(crate) fn range_shape(quantizer: &Quantizer, site: &Site) -> Vec<Dim> {
     let Some(axis) = quantizer.scheme.axis else { return Vec::new() };
     let rank = site.ty.rank() as i64;
     let kept = if axis < 0 { axis + rank } else { axis };

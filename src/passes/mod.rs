@@ -8,6 +8,7 @@ mod prune;
 mod recast;
 mod unwrap;
 
+pub(crate) use attach::range_shape;
 pub use observe::observe;
 pub use recast::recast;
 
