@@ -38,6 +38,11 @@ pub enum Fault {
         /// The method, as specs name it.
         method: &'static str,
     },
+    /// The method gives what is no range.
+    NoMagnitude {
+        /// A number that is not finite, or negative.
+        range: f32,
+    },
     /// A histogram of pytorch-quantization where that library fails.
     Parity(&'static str),
 }
@@ -56,6 +61,9 @@ impl fmt::Display for Fault {
                 write!(f, "it is unsigned and saw negative values {count} times, the least {least}")
             }
             Fault::Undefined { method } => write!(f, "`{method}` is not defined for its codes"),
+            Fault::NoMagnitude { range } => {
+                write!(f, "its method gives {range}, and a range is a finite number, not negative")
+            }
             Fault::Parity(what) => write!(f, "pytorch-quantization fails on what it saw: {what}"),
         }
     }

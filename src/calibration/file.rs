@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
+    ops::RangeInclusive,
 };
 
 const KEY: &str = "qdqc.calibration";
@@ -34,6 +35,10 @@ const VERSION: u32 = 1;
 
 /// More values than this are not believed.
 const MOST_VALUES: u64 = 1 << 53;
+
+/// Where bins of pytorch-quantization begin and end: those of numpy, where all values are
+/// equal, half below them.
+const EDGES: RangeInclusive<f64> = -0.5..=f32::MAX as f64;
 
 /// The statistics of all watched tensors.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -314,7 +319,9 @@ impl<'a> Reader<'a> {
                     && bins.len() <= MOST_BINS
                     && bins.is_empty() == edges.is_empty()
                     && edges.len() != 1
-                    && edges.iter().all(|edge| edge.is_finite())
+                    && edges.iter().all(|edge| EDGES.contains(edge))
+                    && (0.0..=f32::MAX).contains(&seen.largest)
+                    && (-seen.largest..=0.0).contains(&seen.least)
                     && edges.is_sorted()
                     && total.is_some_and(|total| total <= seen.values) =>
             {

@@ -177,7 +177,7 @@ impl Found {
                 limit: quantizer.limit,
             }),
         };
-        match range {
+        match range.and_then(magnitudes) {
             Ok(range) => {
                 self.ranges.insert(quantizer.name.clone(), range);
             }
@@ -206,6 +206,14 @@ impl Found {
     }
 }
 
+/// Refuses what no quantizer can have as its range.
+fn magnitudes(ranges: Vec<f32>) -> Result<Vec<f32>, Fault> {
+    match ranges.iter().find(|range| !(0.0..=f32::MAX).contains(*range)) {
+        Some(range) => Err(Fault::NoMagnitude { range: *range }),
+        None => Ok(ranges),
+    }
+}
+
 /// What to do about a quantizer without a range.
 fn mend(fault: &Fault) -> &'static str {
     match fault {
@@ -214,7 +222,7 @@ fn mend(fault: &Fault) -> &'static str {
             "look for damaged weights, and for masks that hide every token of a text"
         }
         Fault::Channels { .. } => "observe the data anew: another spec was given when it was observed",
-        Fault::Undefined { .. } => "choose another method",
+        Fault::Undefined { .. } | Fault::NoMagnitude { .. } => "choose another method",
         Fault::Parity(_) => "calibrate without `--parity`",
         Fault::NothingSeen | Fault::OnlyZeros => {
             "calibrate with data that reaches it, give it a fixed range (`amax: 1.0`), or attach none there"
@@ -299,5 +307,18 @@ fn shape(graph: &Graph, quantizer: &Quantizer, count: usize) -> Vec<usize> {
     match axis(quantizer, rank).filter(|_| count > 1) {
         Some(axis) => (0..rank).map(|at| if at == axis { count } else { 1 }).collect(),
         None => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_finite_and_not_negative() {
+        assert_eq!(magnitudes(vec![0.0, 1.5, f32::MAX]), Ok(vec![0.0, 1.5, f32::MAX]));
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1e-9] {
+            assert!(matches!(magnitudes(vec![1.0, wrong]), Err(Fault::NoMagnitude { .. })), "{wrong}");
+        }
     }
 }

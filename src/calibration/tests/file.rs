@@ -97,3 +97,26 @@ fn parts_that_contradict_each_other_are_refused() {
         Saved { tensors: vec![("x".to_owned(), Collector::Canonical(statistics))], ..Saved::default() };
     assert!(Saved::from_bytes(&saved.to_bytes().unwrap()).is_err());
 }
+
+#[test]
+fn parity_whose_range_would_be_no_magnitude_is_refused() {
+    let mut good = ParityHistogram::new(ParitySettings { bins: 4, ..ParitySettings::default() });
+    good.add(&[1.0, -2.0, 0.5]).unwrap();
+    let read = |change: &dyn Fn(&mut ParityHistogram)| {
+        let mut changed = good.clone();
+        change(&mut changed);
+        let tensors = vec![("x".to_owned(), Collector::Parity(changed))];
+        Saved::from_bytes(&Saved { tensors, ..Saved::default() }.to_bytes().unwrap())
+    };
+    assert!(read(&|_| {}).is_ok());
+    for largest in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1.0, 1.5] {
+        assert!(read(&|histogram| histogram.seen.largest = largest).is_err(), "{largest}");
+    }
+    for least in [f32::NAN, f32::NEG_INFINITY, 0.5] {
+        assert!(read(&|histogram| histogram.seen.least = least).is_err(), "{least}");
+    }
+    for edge in [f64::NAN, f64::INFINITY, f64::MAX] {
+        assert!(read(&|histogram| *histogram.edges.last_mut().unwrap() = edge).is_err(), "{edge}");
+    }
+    assert!(read(&|histogram| histogram.edges[0] = -7.0).is_err());
+}
