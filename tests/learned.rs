@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor, safetensors};
 use qdqc::{
     checkpoint::{Checkpoint, HubOptions},
     compile,
+    failure::Failure,
     ops::candle_dtype,
     session::{Engine, Session},
     specs::BundledLibrary,
@@ -22,6 +23,10 @@ const SPEC: &str = "dim batch\n\
 
 /// What becomes of some numbers under the ranges of a checkpoint.
 fn quantized(options: &str, dtype: DType, ranges: &[(&str, Tensor)]) -> Vec<Vec<f32>> {
+    called(options, dtype, ranges).unwrap()
+}
+
+fn called(options: &str, dtype: DType, ranges: &[(&str, Tensor)]) -> Result<Vec<Vec<f32>>, Failure> {
     let folder = tempfile::tempdir().unwrap();
     let ranges: HashMap<String, Tensor> =
         ranges.iter().map(|(name, range)| (format!("same._input_quantizer.{name}"), range.clone())).collect();
@@ -34,8 +39,8 @@ fn quantized(options: &str, dtype: DType, ranges: &[(&str, Tensor)]) -> Vec<Vec<
     let x = Tensor::new(&[[-9.0_f32, 2.4, 9.0], [1.5, 2.5, -3.4]], &Device::Cpu).unwrap();
     let x = x.to_dtype(candle_dtype(dtype)).unwrap();
     let inputs = BTreeMap::from([("x".to_owned(), x)]);
-    let outputs = Session::new(program, checkpoint, engine).call(&inputs, &BTreeSet::new()).unwrap();
-    outputs["y"].to_dtype(candle_core::DType::F32).unwrap().to_vec2().unwrap()
+    let outputs = Session::new(program, checkpoint, engine).call(&inputs, &BTreeSet::new())?;
+    Ok(outputs["y"].to_dtype(candle_core::DType::F32).unwrap().to_vec2().unwrap())
 }
 
 fn range(numbers: &[f32], shape: &[usize]) -> Tensor {
@@ -68,4 +73,20 @@ fn an_axis_has_bounds_for_each_index() {
         ("clip.clip_value_max", range(&[1.0, 14.0, 7.0], &[1, 3])),
     ];
     assert_eq!(quantized(", axis: 1", DType::F32, &bounds), [[-7.0, 2.0, 7.0], [1.0, 2.0, -1.0]]);
+}
+
+#[test]
+fn a_range_that_is_not_finite_is_refused_by_name() {
+    let bound =
+        |least| [("clip.clip_value_min", range(&[least], &[])), ("clip.clip_value_max", range(&[7.0], &[]))];
+    assert!(called("", DType::F32, &bound(-7.0)).is_ok());
+    for wrong in [f32::NAN, f32::NEG_INFINITY] {
+        let message = called("", DType::F32, &bound(wrong)).unwrap_err().to_string();
+        assert!(
+            message.contains("_input_quantizer.clip.clip_value_min` in model.safetensors holds"),
+            "{message}"
+        );
+        let message = called("", DType::F32, &[("_amax", range(&[wrong], &[]))]).unwrap_err().to_string();
+        assert!(message.contains("_input_quantizer._amax` in model.safetensors holds"), "{message}");
+    }
 }

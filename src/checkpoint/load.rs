@@ -131,6 +131,9 @@ fn read(
     for (wanted, entry) in matches {
         let dtype = if is_range(&wanted.path) { DType::F32 } else { dtype };
         let tensor = entry.file.read(entry.name, device, dtype)?;
+        if is_range(&wanted.path) {
+            refuse_no_range(entry, &tensor)?;
+        }
         let negative = is_negative_of(&wanted.path, entry.name);
         let tensor = tensor
             .reshape(wanted.shape.as_slice())
@@ -139,6 +142,18 @@ fn read(
         tensors.insert(wanted.path.clone(), tensor);
     }
     Ok(tensors)
+}
+
+/// Refuses a range that is not finite: it would make NaN of everything.
+fn refuse_no_range(entry: &Entry, range: &Tensor) -> Result<(), Failure> {
+    let (name, file) = (entry.name, entry.file.name());
+    let values = range.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
+    let values = values.map_err(|error| Failure::input(format!("`{name}` in {file}: {error}")))?;
+    match values.iter().find(|value| !value.is_finite()) {
+        Some(value) => Err(Failure::input(format!("`{name}` in {file} holds {value}, which is no range"))
+            .help("calibrate again; if that finds no range either, look for NaN in the weights")),
+        None => Ok(()),
+    }
 }
 
 /// Shapes agree. A range agrees whether or not its axes of size 1 are written:
