@@ -192,9 +192,10 @@ codes! {
     UNKNOWN_QUANTIZER = "E0305", "a quantizer that is not declared",
     "A rule attaches a quantizer that its own block declares: `quantizer weight = int8(axis: 0)`.";
 
-    QUANTIZER_MISFIT = "E0306", "a quantizer that does not fit its site",
+    QUANTIZER_MISFIT = "E0306", "a quantizer that does not fit its site or a rule",
     "A range for each index of an axis needs an axis that is there and whose size is known while compiling: \
-     the rows of a weight, the features of an activation, but not the tokens of a text.";
+     the rows of a weight, the features of an activation, but not the tokens of a text. `tie` and `limit` hold \
+     a magnitude, which a quantizer with `learn: true` has not: training moves its two bounds.";
 
     QUANTIZER_NAME_TWICE = "E0307", "two quantizers with one name",
     "A quantizer's name in the state dict is the path of its module and the `as` name of its rule. A rule with \

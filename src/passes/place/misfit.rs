@@ -5,7 +5,8 @@ use crate::{
     codes,
     diagnostic::Diagnostic,
     graph::{AttachRule, Graph, Quantizer, Site, TieRule},
-    quant::Storage,
+    quant::{RangeSource, Storage},
+    span::Span,
     types::Dim,
 };
 
@@ -54,6 +55,19 @@ fn kept(site: &Site, axis: i64) -> Option<&Dim> {
     let rank = i64::try_from(site.ty.rank()).ok()?;
     let index = if axis < 0 { axis.checked_add(rank)? } else { axis };
     site.ty.shape.get(usize::try_from(index).ok()?)
+}
+
+/// A rule that holds a magnitude, for a quantizer whose range is learned: two numbers
+/// that training moves.
+pub(super) fn learned(rule: Span, word: &str, quantizer: &Quantizer) -> Option<Diagnostic> {
+    let RangeSource::Learned(_) = quantizer.scheme.range else { return None };
+    let message = format!("`{word}` does not hold for `{}`, whose range is learned", quantizer.name);
+    Some(
+        Diagnostic::error(codes::QUANTIZER_MISFIT, rule, message)
+            .mark("this rule")
+            .label(quantizer.rule, "attached here")
+            .help(format!("remove it, or leave `learn: true` out of `{}`", quantizer.kind)),
+    )
 }
 
 /// Two quantizers of a tie that cannot share a range.

@@ -13,7 +13,7 @@ use crate::{
     span::Span,
 };
 use find::Finder;
-use misfit::{misfit, tie_misfit};
+use misfit::{learned, misfit, tie_misfit};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The graph with its rules turned into quantizers.
@@ -214,6 +214,11 @@ impl Placer<'_> {
             );
         }
         for group in groups.values() {
+            let refused = group.iter().find_map(|index| learned(rule.span, "tie", &self.quantizers[*index]));
+            if let Some(problem) = refused {
+                self.problems.push(problem);
+                break;
+            }
             let mut first: Option<usize> = None;
             for index in group {
                 let first = *first.get_or_insert(*index);
@@ -234,6 +239,10 @@ impl Placer<'_> {
     /// Bounds the ranges of a rule's sites; `by` is the rule that bounds each quantizer.
     fn limit(&mut self, rule: &LimitRule, by: &mut HashMap<usize, Span>) -> Bounded<()> {
         for (_, quantizer) in self.at(&rule.sites, rule.span)? {
+            if let Some(problem) = learned(rule.span, "limit", &self.quantizers[quantizer]) {
+                self.problems.push(problem);
+                break;
+            }
             if let Some(first) = by.insert(quantizer, rule.span)
                 && first != rule.span
             {
