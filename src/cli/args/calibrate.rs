@@ -66,6 +66,8 @@ pub struct Calibrate {
     pub skip_zeros: bool,
 
     /// Count as pytorch-quantization's histograms do, to compare with it; such statistics do not merge
+    ///
+    /// Weights and quantizers with an axis are counted as ever: by `max`, their ranges are the same.
     #[arg(long, conflicts_with_all = ["shard", "merge"], help_heading = "Ranges")]
     pub parity: bool,
 
