@@ -54,8 +54,9 @@ pub fn calibrate(arguments: &args::Calibrate, screen: Screen) -> Result<ExitCode
         return Ok(ExitCode::from(interrupt::EXIT_CODE));
     };
     let Some(folder) = &work.folder else {
+        let noun = if origin.samples == 1 { "sequence" } else { "sequences" };
         screen.note(&format!(
-            "{} sequences observed; statistics are in {}",
+            "{} {noun} observed; statistics are in {}",
             origin.samples,
             work.statistics.display()
         ));

@@ -110,7 +110,7 @@ fn measure(
     }
     let question = Question::new(&groups);
     let Some(measured) = pass.run(&question.sets)? else { return Ok(None) };
-    let metric = Chosen::find(arguments.metric.as_deref(), &measured)?;
+    let metric = Chosen::find(arguments.metric.as_deref(), labelled, &measured)?;
     let values: Vec<f64> = measured.iter().map(|metrics| metric.value(metrics)).collect();
     let mut report = Report::new(&metric, groups, &values, data.records.len());
     if let Some(budget) = arguments.budget {
@@ -205,12 +205,14 @@ struct Chosen {
 }
 
 impl Chosen {
-    /// The one that is named, or else the first.
-    fn find(name: Option<&str>, measured: &[Vec<Metric>]) -> Result<Chosen, Failure> {
+    /// The one that is named, or else the first score. Without scores it is a
+    /// divergence of probabilities, if there is one: few answers change where a
+    /// quantizer costs little.
+    fn find(name: Option<&str>, labelled: bool, measured: &[Vec<Metric>]) -> Result<Chosen, Failure> {
         let metrics = measured.first().map_or(&[][..], Vec::as_slice);
         let found = match name {
             Some(name) => metrics.iter().find(|metric| metric.title() == name),
-            None => metrics.first(),
+            None => metrics.iter().find(|metric| !labelled && metric.name == "kl").or(metrics.first()),
         };
         match (found, name) {
             (Some(metric), _) => {

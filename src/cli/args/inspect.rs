@@ -46,7 +46,8 @@ pub struct Sensitivity {
     pub by: By,
 
     /// What to judge by: a score such as `accuracy`, or the nearness to float, such as `cosine`
-    /// [default: the first score where the records say what is right, else the nearness]
+    /// [default: the first score where the records say what is right, else the nearness:
+    /// `kl`, `cosine` or `difference`]
     #[arg(long, value_name = "NAME", help_heading = "Search")]
     pub metric: Option<String>,
 
