@@ -15,6 +15,7 @@ mod fault;
 mod file;
 mod integrals;
 mod largest;
+mod look;
 mod methods;
 mod parity;
 mod quality;

@@ -1,7 +1,10 @@
 //! What was seen of one tensor, or of one channel of it.
 
-use super::largest::Largest;
-use pulp::{Arch, Simd, WithSimd};
+use super::{
+    largest::Largest,
+    look::{BLOCK, Look, LookAt, MAGNITUDE, MANTISSA_BITS, PIECE, Place, bin},
+};
+use pulp::Arch;
 use rayon::prelude::*;
 
 /// How often what was seen. Infinities and NaN are counted and then left out: they are
@@ -66,15 +69,8 @@ const MOST_BINS: usize = 1 << MOST_BINS_LOG2;
 /// The biased exponent (that of a float's bits) of the smallest grid: `[0, 2^-99)`.
 const LEAST_TOP: u32 = 27;
 
-const MAGNITUDE: u32 = 0x7fff_ffff;
+/// The bits of infinity.
 const INFINITY: u32 = 0x7f80_0000;
-const MANTISSA_BITS: u32 = 23;
-
-/// Values that are looked at twice while they are in the nearest cache.
-const PIECE: usize = 4096;
-
-/// Values of which the largest tells whether any may be among the largest of all.
-const BLOCK: usize = 64;
 
 /// Values that are worth a core of their own.
 const SHARE: usize = 64 * 1024;
@@ -304,121 +300,9 @@ impl PartialEq for Tally {
     }
 }
 
-/// What a first look at a piece shows.
-struct Look {
-    /// The largest magnitude, as bits.
-    largest: u32,
-    /// The largest magnitude of each block.
-    blocks: [u32; PIECE / BLOCK],
-    zeros: u32,
-    negative: u32,
-    /// The largest bits: those of the most negative number, if any is negative.
-    least: u32,
-}
-
-impl Default for Look {
-    fn default() -> Look {
-        Look { largest: 0, blocks: [0; PIECE / BLOCK], zeros: 0, negative: 0, least: 0 }
-    }
-}
-
-/// Looks at no more than [`PIECE`] values.
-struct LookAt<'a>(&'a [f32]);
-
-impl WithSimd for LookAt<'_> {
-    type Output = Look;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Look {
-        let mut look = Look::default();
-        let (blocks, rest) = self.0.as_chunks::<BLOCK>();
-        let (whole, last) = look.blocks.split_at_mut(blocks.len());
-        let mut all = Seen::default();
-        for (block, largest) in blocks.iter().zip(whole) {
-            let seen = Seen::of(block);
-            *largest = seen.largest;
-            all = all.and(seen);
-        }
-        let seen = Seen::of(rest);
-        if let Some(largest) = last.first_mut() {
-            *largest = seen.largest;
-        }
-        let Seen { largest, zeros, negative, least } = all.and(seen);
-        Look { largest, zeros, negative, least, ..look }
-    }
-}
-
-/// Finds the bins of values.
-struct Place<'a> {
-    piece: &'a [f32],
-    top: u32,
-    bins_log2: u32,
-    places: &'a mut [u16],
-}
-
-impl WithSimd for Place<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for (place, x) in self.places.iter_mut().zip(self.piece) {
-            *place = bin(x.to_bits() & MAGNITUDE, self.top, self.bins_log2) as u16;
-        }
-    }
-}
-
-/// A [`Look`] at a few values.
-#[derive(Clone, Copy, Default)]
-struct Seen {
-    largest: u32,
-    zeros: u32,
-    negative: u32,
-    least: u32,
-}
-
-impl Seen {
-    /// One plain loop for each, which compilers turn into vector instructions.
-    #[inline(always)]
-    fn of(values: &[f32]) -> Seen {
-        let mut seen = Seen::default();
-        for x in values {
-            seen.largest = seen.largest.max(x.to_bits() & MAGNITUDE);
-        }
-        for x in values {
-            seen.zeros += u32::from(x.to_bits() & MAGNITUDE == 0);
-        }
-        for x in values {
-            seen.negative += u32::from(x.to_bits() > !MAGNITUDE);
-        }
-        for x in values {
-            seen.least = seen.least.max(x.to_bits());
-        }
-        seen
-    }
-
-    #[inline(always)]
-    fn and(self, other: Seen) -> Seen {
-        Seen {
-            largest: self.largest.max(other.largest),
-            zeros: self.zeros + other.zeros,
-            negative: self.negative + other.negative,
-            least: self.least.max(other.least),
-        }
-    }
-}
-
 /// The biased exponent of the smallest grid that holds this magnitude.
 fn top_of(magnitude: u32) -> u32 {
     (magnitude >> MANTISSA_BITS).max(LEAST_TOP)
-}
-
-/// The bin of a magnitude on the grid whose upper half has the biased exponent `top`:
-/// the first bits of its mantissa, shifted by as much as its exponent is lower.
-#[inline(always)]
-fn bin(magnitude: u32, top: u32, bins_log2: u32) -> u32 {
-    let mantissa = (magnitude & ((1 << MANTISSA_BITS) - 1)) | (1 << MANTISSA_BITS);
-    let shift = (MANTISSA_BITS + 1 - bins_log2) + top.wrapping_sub(magnitude >> MANTISSA_BITS);
-    mantissa.wrapping_shr(shift.min(31))
 }
 
 fn increment(bins: &mut [u64], place: u16) {
