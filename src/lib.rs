@@ -16,6 +16,17 @@
 //! place, and is followed by a check of the whole graph; engines take only a graph
 //! that was checked.
 //!
+//! # How a quantizer gets its range
+//!
+//! ```text
+//! texts --tasks--> batches --session--> values seen --calibration--> statistics
+//!     --calibrator--> ranges --checkpoint--> a folder that the same spec runs on
+//! ```
+//!
+//! A float run of the graph is observed where quantizers attach. [`calibration`] counts
+//! what it is shown and knows no model; [`calibrator`] chooses each range from the counts,
+//! by the spec's method, and [`ranges`] holds them to the spec's ties and limits.
+//!
 //! # The modules
 //!
 //! A module uses only those above it. `tests/layers.rs` holds the table and fails

@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const MOST_LOOKS: usize = 5_000_000;
 
 /// The sites of a graph, by what rules call them.
+///
+/// Positions are those of the graph's own list of sites, which does not change, so that
+/// indexing by them cannot fail.
 pub(super) struct Finder<'g> {
     graph: &'g Graph,
     /// By the name of the owner and the port, in the order of the sites.

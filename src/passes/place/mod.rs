@@ -39,6 +39,9 @@ pub fn place(mut graph: Graph) -> (Graph, Diagnostics) {
 /// `Err`: the rules ask for too much work, and are left as they are.
 type Bounded<T> = Result<T, Box<Diagnostic>>;
 
+/// Sites, rules and quantizers go by their positions in `graph.sites`, in the list of
+/// rules and in `quantizers`. Every position comes from those lists, and none gets
+/// shorter, so that indexing by it cannot fail.
 struct Placer<'g> {
     graph: &'g Graph,
     finder: Finder<'g>,
