@@ -2,10 +2,13 @@
 
 use super::{
     Mismatch, Operator,
-    kernels::{self, Bounds, Codes, E4M3_MAX},
+    kernels::{self, Bounds},
     operands::{axis, axis_of, floats, of, operands},
 };
-use crate::types::{Bindings, DType, Dim, TensorType};
+use crate::{
+    quant::{Storage, codes::Codes},
+    types::{Bindings, DType, Dim, TensorType},
+};
 use candle_core::{Error, Tensor};
 
 operator! {
@@ -107,19 +110,11 @@ impl FakeQuantize {
                     .help("say \"onnx\", \"nv\" or \"nv_narrow\""));
             }
         };
+        let whole = |bits| Storage::Integer { bits, signed: self.signed, narrow };
         match (self.format.as_str(), self.bits) {
-            ("e4m3", 8) => Ok(Codes { least: -E4M3_MAX, largest: E4M3_MAX, float: true, divides }),
+            ("e4m3", 8) => Ok(Codes::new(&Storage::E4M3, divides)),
             ("e4m3", bits) => Err(Mismatch::new(format!("`bits` is {bits}, but e4m3 has 8"))),
-            ("integer", bits @ 2..=16) => {
-                let magnitude = if self.signed { bits - 1 } else { bits };
-                let largest = ((1_u32 << magnitude) - 1) as f32;
-                let least = match (self.signed, narrow) {
-                    (false, _) => 0.0,
-                    (true, true) => -largest,
-                    (true, false) => -largest - 1.0,
-                };
-                Ok(Codes { least, largest, float: false, divides })
-            }
+            ("integer", bits @ 2..=16) => Ok(Codes::new(&whole(bits as u8), divides)),
             ("integer", bits) => Err(Mismatch::new(format!("`bits` is {bits}")).help("give 2 to 16")),
             (other, _) => {
                 Err(Mismatch::new(format!("`format` is {other:?}")).help("say \"integer\" or \"e4m3\""))

@@ -2,8 +2,8 @@
 
 use super::Seen;
 use crate::{
-    calibration::codes::{largest_code, shares},
-    quant::Storage,
+    calibration::codes::shares,
+    quant::{Storage, codes::largest_code},
 };
 use rayon::prelude::*;
 

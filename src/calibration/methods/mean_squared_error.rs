@@ -3,10 +3,10 @@
 use super::Seen;
 use crate::{
     calibration::{
-        codes::{largest_code, scale, shares},
+        codes::{scale, shares},
         integrals::Integrals,
     },
-    quant::Storage,
+    quant::{Storage, codes::largest_code},
 };
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;

@@ -1,7 +1,10 @@
 //! `_compute_amax_mse`.
 
 use super::{Candidates, Fault, ParityHistogram};
-use crate::{calibration::codes::e4m3, quant::Storage};
+use crate::quant::{
+    Storage,
+    codes::{TINY, e4m3},
+};
 use rayon::prelude::*;
 
 /// The bin centre with which the centres of all bins have the least squared error.
@@ -40,7 +43,6 @@ pub(super) fn range(
 
 /// What is left of `x` after the library's functions, whose range is narrow.
 fn rounded(x: f32, range: f32, storage: &Storage) -> f32 {
-    const TINY: f32 = 1.0 / 16_777_216.0;
     match *storage {
         Storage::Integer { bits, signed, .. } => {
             let bound = ((1_u32 << (bits - u8::from(signed))) - 1) as f32;

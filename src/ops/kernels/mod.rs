@@ -16,7 +16,7 @@ mod softmax;
 mod transpose;
 
 pub(crate) use convert::widen;
-pub(crate) use fake_quantize::{Bounds, Codes, E4M3_MAX, fake_quantize, magnitude};
+pub(crate) use fake_quantize::{Bounds, fake_quantize, magnitude};
 pub(crate) use gelu::gelu;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use matmul::{Finish, can_multiply, matmul};

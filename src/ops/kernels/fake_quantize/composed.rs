@@ -3,7 +3,8 @@
 //! Everything stays on the device but one answer: whether an unsigned quantizer
 //! meets negative numbers. A range that is negative makes every number NaN here.
 
-use super::{Bounds, Codes, codes::TINY, is_negative};
+use super::{Bounds, is_negative};
+use crate::quant::codes::{Codes, TINY};
 use candle_core::{DType, Result, Tensor};
 
 /// Adding and subtracting it rounds numbers below `2^22` to whole ones, half steps to

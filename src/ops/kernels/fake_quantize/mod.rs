@@ -3,7 +3,6 @@
 //! On a CPU one loop does everything; elsewhere candle's own operations do
 //! ([`composed`]). What passes a gradient, and to what, is the same in both.
 
-mod codes;
 mod composed;
 mod gradient;
 mod magnitude;
@@ -11,12 +10,11 @@ mod magnitude;
 mod tests;
 mod turns;
 
-pub(crate) use codes::{Codes, E4M3_MAX};
 pub(crate) use magnitude::magnitude;
 
 use super::{lend, unfit};
+use crate::quant::codes::{self, Codes, Grid};
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
-use codes::Grid;
 use std::mem::MaybeUninit;
 use turns::{Span, Turns, in_pieces, write};
 

@@ -1,6 +1,7 @@
 //! The loop against candle's own operations, which other devices use.
 
 use super::*;
+use crate::quant::codes::E4M3_MAX;
 use candle_core::{DType, Device, Var};
 
 const CODES: [Codes; 6] = [

@@ -1,10 +1,12 @@
 //! Which codes a quantizer has, and how one number becomes one and comes back.
 
+use super::Storage;
+
 /// The largest E4M3 number.
 pub(crate) const E4M3_MAX: f32 = 448.0;
 
 /// Where a range is at most this, codes that are made by multiplying are 0: `2^-24`.
-pub(super) const TINY: f32 = 1.0 / 16_777_216.0;
+pub(crate) const TINY: f32 = 1.0 / 16_777_216.0;
 
 /// Which codes there are and how they are computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,18 +23,35 @@ pub(crate) struct Codes {
 
 /// The codes of one range, as factors.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Grid {
+pub(crate) struct Grid {
     /// What a number is divided by, or multiplied with, to become a code.
-    pub(super) into: f32,
+    pub(crate) into: f32,
     /// What a code is multiplied with, or divided by, to become a number.
-    pub(super) back: f32,
+    pub(crate) back: f32,
     /// Numbers below are brought here first.
-    pub(super) low: f32,
+    pub(crate) low: f32,
     /// Numbers above are brought here first.
-    pub(super) high: f32,
+    pub(crate) high: f32,
 }
 
 impl Codes {
+    /// The codes of a storage, computed by dividing (mode `onnx`) or by multiplying.
+    pub(crate) fn new(storage: &Storage, divides: bool) -> Codes {
+        let (least, largest) = match *storage {
+            Storage::E4M3 => (-E4M3_MAX, E4M3_MAX),
+            Storage::Integer { bits, signed, narrow } => {
+                let largest = largest_code(bits, signed) as f32;
+                let least = match (signed, narrow) {
+                    (false, _) => 0.0,
+                    (true, true) => -largest,
+                    (true, false) => -largest - 1.0,
+                };
+                (least, largest)
+            }
+        };
+        Codes { least, largest, float: *storage == Storage::E4M3, divides }
+    }
+
     /// Negative numbers have no code, and are refused: ONNX brings them to 0.
     pub(crate) fn refuses_negative(self) -> bool {
         self.least == 0.0 && !self.divides
@@ -40,7 +59,7 @@ impl Codes {
 
     /// The codes of the range from `-amax` to `amax`.
     #[inline(always)]
-    pub(super) fn grid(self, amax: f32) -> Grid {
+    pub(crate) fn grid(self, amax: f32) -> Grid {
         let (into, back) = if self.divides {
             let scale = amax / self.largest;
             // Code 0 for every number, as dividing by the least scale would give.
@@ -55,18 +74,18 @@ impl Codes {
     }
 
     /// The codes of a learned range, to which numbers are brought first.
-    pub(super) fn clipped(self, low: f32, high: f32) -> Grid {
+    pub(crate) fn clipped(self, low: f32, high: f32) -> Grid {
         Grid { low, high, ..self.grid(learned_magnitude(low, high)) }
     }
 
     /// The least and the largest number that passes a gradient.
-    pub(super) fn passing(self, amax: f32) -> (f32, f32) {
+    pub(crate) fn passing(self, amax: f32) -> (f32, f32) {
         (if self.least == 0.0 { 0.0 } else { -amax }, amax)
     }
 
     /// How numbers are rounded to codes and turned back.
     #[inline(always)]
-    pub(super) fn round(self, value: f32, grid: Grid) -> f32 {
+    pub(crate) fn round(self, value: f32, grid: Grid) -> f32 {
         let value = limit(value, grid.low, grid.high);
         let code = |scaled: f32| nearest(limit(scaled, self.least, self.largest));
         match (self.float, self.divides) {
@@ -82,8 +101,14 @@ impl Codes {
     }
 }
 
+/// The largest whole code.
+pub(crate) fn largest_code(bits: u8, signed: bool) -> u32 {
+    // At most 16 bits are allowed; more than 31 would not fit.
+    (1 << (bits.clamp(1, 31) - u8::from(signed)).min(30)) - 1
+}
+
 /// The magnitude of a learned range: that of the bound farther from 0.
-pub(super) fn learned_magnitude(low: f32, high: f32) -> f32 {
+pub(crate) fn learned_magnitude(low: f32, high: f32) -> f32 {
     if -low > high { -low } else { high }
 }
 
@@ -96,7 +121,7 @@ fn limit(value: f32, low: f32, high: f32) -> f32 {
 
 /// The nearest E4M3 number; half steps go to the even one, magnitudes above 448 to 448.
 #[inline(always)]
-pub(super) fn e4m3(value: f32) -> f32 {
+pub(crate) fn e4m3(value: f32) -> f32 {
     let value = limit(value, -E4M3_MAX, E4M3_MAX);
     // Three bits after the point; below 2^-6 numbers are multiples of 2^-9.
     let exponent = ((value.to_bits() >> 23) & 0xff).max(121) - 3;

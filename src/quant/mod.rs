@@ -1,5 +1,7 @@
 //! What a quantizer does: the numbers it keeps and where their range comes from.
 
+pub(crate) mod codes;
+
 use serde::Serialize;
 use std::fmt;
 
