@@ -57,6 +57,7 @@
 //! | [`compile`] | the pipeline |
 //! | [`checkpoint`] | settings, weights and ranges from folders, files and the hub |
 //! | [`backends`] | a checked graph run |
+//! | [`onnx`] | a checked graph as an ONNX model, and what its targets make of one |
 //! | [`tasks`] | text records to tensors, outputs to answers |
 //! | [`sensitivity`] | which quantizers cost accuracy, and a recipe without them |
 //! | [`session`] | a spec and a checkpoint, called in any way the spec allows |
@@ -88,6 +89,7 @@ pub mod failure;
 pub mod files;
 pub mod graph;
 pub mod names;
+pub mod onnx;
 pub mod ops;
 pub mod page;
 pub mod passes;

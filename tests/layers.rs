@@ -27,7 +27,7 @@ const ROWS: &[&[&str]] = &[
     &["passes"],
     &["compile"],
     &["checkpoint", "sensitivity"],
-    &["backends"],
+    &["backends", "onnx"],
     &["tasks"],
     &["session"],
     &["calibrator"],
@@ -41,6 +41,7 @@ const OWNERS: &[(&str, &[&str], &str)] = &[
     ("clap", &["cli"], "only the command line knows flags"),
     ("ctrlc", &["cli"], "only the command line knows signals"),
     ("pest", &["syntax"], "only `syntax` knows how text is parsed"),
+    ("prost", &["onnx"], "only `onnx` knows how its files are laid out"),
     ("hf_hub", &["checkpoint"], "only `checkpoint` knows the hub"),
     ("tokenizers", &["tasks/tokenizer"], "only the tokenizer knows its crate"),
     ("println", &["cli"], "only the command line writes results"),
@@ -48,7 +49,7 @@ const OWNERS: &[(&str, &[&str], &str)] = &[
     ("File", TOUCH_FILES, "the compiler is pure: texts and files come from outside"),
     (
         "candle_core",
-        &["ops", "backends", "checkpoint", "tasks", "session", "calibrator", "cli"],
+        &["ops", "backends", "onnx", "checkpoint", "tasks", "session", "calibrator", "cli"],
         "no pass knows an engine",
     ),
 ];

@@ -1,0 +1,3 @@
+//! A checked graph as an ONNX model.
+
+pub(crate) mod proto;
