@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Element, Form, NodeAttribute, Value},
     operands::{candle_dtype, operands},
 };
 use crate::types::{Bindings, DType, TensorType};
@@ -28,5 +29,12 @@ impl Operator for Cast {
             DType::Bool => x.ne(&x.zeros_like()?),
             to => x.to_dtype(candle_dtype(to)),
         }
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        if form.operand(0)?.ty.dtype == self.to {
+            return form.value(0);
+        }
+        form.with("Cast", [("to", NodeAttribute::Element(Element::Of(self.to)))])
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Number, Operator,
+    form::{Form, Value},
     operands::{number, operands},
 };
 use crate::types::{Bindings, DType, TensorType};
@@ -52,5 +53,25 @@ impl Operator for Clamp {
             Some(max) => above.broadcast_minimum(&bound(max)?),
             None => Ok(above),
         }
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        let dtype = form.result().dtype;
+        let mut value = form.value(0)?;
+        for (op_type, bound) in [("Max", &self.min), ("Min", &self.max)] {
+            let bound = match bound {
+                None => continue,
+                Some(Number::Float(number)) => form.number(*number, dtype)?,
+                Some(Number::Dim(dim)) => match dim.as_known() {
+                    Some(known) => form.number(known as f64, dtype)?,
+                    None => {
+                        let size = form.scalar_size(dim)?;
+                        form.cast(&size, dtype)
+                    }
+                },
+            };
+            value = form.plain(op_type, &[&value, &bound]);
+        }
+        Ok(value)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Form, NodeAttribute, Value},
     operands::{axis, axis_of, operands},
 };
 use crate::types::{Bindings, TensorType};
@@ -46,5 +47,10 @@ impl Operator for Concat {
             (_, 0) => Ok(first.clone()),
             _ => Tensor::cat(&[first, second], axis),
         }
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        let axis = form.axis(0, self.axis)?;
+        form.with("Concat", [("axis", NodeAttribute::Integer(axis))])
     }
 }

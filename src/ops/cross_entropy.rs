@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Form, NodeAttribute, Value},
     operands::{floats, number, of, operands, place},
 };
 use crate::types::{Bindings, DType, Dim, TensorType};
@@ -45,7 +46,28 @@ impl Operator for CrossEntropy {
         let logits = logits.reshape(((), classes))?.index_select(&rows, 0)?;
         candle_nn::ops::log_softmax(&logits, 1)?.gather(&targets, 1)?.mean_all()?.neg()
     }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        let (logits, labels) = (form.operand(0)?, form.value(1)?);
+        let classes = logits.ty.shape.last().cloned().unwrap_or(Dim::known(1));
+        let rows = form.shape(&[Dim::known(-1), classes])?;
+        let logits = form.plain("Reshape", &[&logits.value, &rows]);
+        let flat = form.integers("flat", &[-1])?;
+        let mut labels = form.plain("Reshape", &[&labels, &flat]);
+        let ignored = self.ignore.as_known().unwrap_or(NEVER);
+        if self.ignore.as_known().is_none() {
+            let (size, never) = (form.size(&self.ignore)?, form.integers("ignored", &[NEVER])?);
+            let same = form.plain("Equal", &[&labels, &size]);
+            labels = form.plain("Where", &[&same, &never, &labels]);
+        }
+        let attributes =
+            [("ignore_index", NodeAttribute::Integer(ignored)), ("reduction", NodeAttribute::Text("mean"))];
+        Ok(form.node("SoftmaxCrossEntropyLoss", &[&logits, &labels], attributes))
+    }
 }
+
+/// A label that is no class.
+const NEVER: i64 = -100;
 
 /// Which rows count, and their labels. Refuses labels that are no class.
 fn counted(labels: &Tensor, ignore: i64, classes: usize) -> candle_core::Result<Vec<(u32, i64)>> {

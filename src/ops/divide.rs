@@ -3,6 +3,7 @@
 use super::{
     Mismatch, Operator,
     broadcast::arithmetic,
+    form::{Form, Value},
     operands::{floats, operands},
 };
 use crate::types::{Bindings, TensorType};
@@ -24,5 +25,9 @@ impl Operator for Divide {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [lhs, rhs] = operands(given)?;
         lhs.broadcast_div(rhs)
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        form.same("Div")
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Form, Value},
     operands::{floats, operands},
 };
 use crate::types::{Bindings, TensorType};
@@ -31,5 +32,9 @@ impl Operator for Dropout {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [x] = operands(given)?;
         Ok(x.clone())
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        form.value(0)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Form, Value, pair::pair},
     kernels::{self, Bounds},
     operands::{axis, axis_of, floats, of, operands},
 };
@@ -96,6 +97,10 @@ impl Operator for FakeQuantize {
         let amax = if self.scale_amax == 1.0 { amax } else { (amax * self.scale_amax)? };
         let bounds = if self.learn { Bounds::Learned } else { Bounds::Magnitude };
         kernels::fake_quantize(&held, &amax, codes, bounds)?.to_dtype(x.dtype())
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        pair(self, self.codes()?, form)
     }
 }
 

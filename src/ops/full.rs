@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Element, Form, NodeAttribute, Value},
     operands::{candle_dtype, operands, sizes},
 };
 use crate::types::{Bindings, DType, Dim, TensorType};
@@ -34,5 +35,14 @@ impl Operator for Full {
         let [] = operands(given)?;
         let shape = sizes(&self.shape, dims)?;
         Tensor::new(self.value, &Device::Cpu)?.to_dtype(candle_dtype(self.dtype))?.broadcast_as(shape)
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        if self.shape.is_empty() {
+            return form.number(self.value, self.dtype);
+        }
+        let shape = form.shape(&self.shape)?;
+        let value = NodeAttribute::Number(self.value, Element::Of(self.dtype));
+        Ok(form.node("ConstantOfShape", &[&shape], [("value", value)]))
     }
 }

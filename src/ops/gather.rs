@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Form, Value},
     operands::{of, operands, place},
 };
 use crate::types::{Bindings, DType, TensorType};
@@ -30,6 +31,10 @@ impl Operator for Gather {
             return Err(Error::Msg(format!("a table must have rows, but is {:?}", table.dims())));
         };
         table.contiguous()?.index_select(&flat, 0)?.reshape([ids.dims(), row].concat())
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        form.same("Gather")
     }
 }
 

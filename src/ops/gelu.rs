@@ -1,7 +1,9 @@
 //! `gelu`.
 
 use super::{
-    Mismatch, Operator, kernels,
+    Mismatch, Operator,
+    form::{Form, Value},
+    kernels,
     operands::{operands, pointwise},
 };
 use crate::types::{Bindings, TensorType};
@@ -20,5 +22,20 @@ impl Operator for Gelu {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [x] = operands(given)?;
         if kernels::fits(x) { kernels::gelu(x) } else { x.gelu_erf() }
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        if form.dialect.opset >= 20 {
+            return form.same("Gelu");
+        }
+        let (x, dtype) = (form.value(0)?, form.result().dtype);
+        let root = form.number(std::f64::consts::SQRT_2, dtype)?;
+        let scaled = form.plain("Div", &[&x, &root]);
+        let erf = form.plain("Erf", &[&scaled]);
+        let one = form.number(1.0, dtype)?;
+        let share = form.plain("Add", &[&erf, &one]);
+        let doubled = form.plain("Mul", &[&x, &share]);
+        let half = form.number(0.5, dtype)?;
+        Ok(form.plain("Mul", &[&doubled, &half]))
     }
 }

@@ -1,6 +1,11 @@
 //! `greater_or_equal`.
 
-use super::{Mismatch, Operator, broadcast::elementwise, operands::operands};
+use super::{
+    Mismatch, Operator,
+    broadcast::elementwise,
+    form::{Form, Value},
+    operands::operands,
+};
 use crate::types::{Bindings, DType, TensorType};
 use candle_core::Tensor;
 
@@ -20,5 +25,9 @@ impl Operator for GreaterOrEqual {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [lhs, rhs] = operands(given)?;
         lhs.broadcast_ge(rhs)
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        form.same("GreaterOrEqual")
     }
 }

@@ -1,7 +1,9 @@
 //! `layer_norm`.
 
 use super::{
-    Mismatch, Operator, kernels,
+    Mismatch, Operator,
+    form::{Form, NodeAttribute, Value},
+    kernels,
     operands::{floats, operands},
 };
 use crate::types::{Bindings, Shape, TensorType};
@@ -45,5 +47,26 @@ impl Operator for LayerNorm {
         let variance = centred.sqr()?.mean_keepdim(candle_core::D::Minus1)?;
         let normal = centred.broadcast_div(&variance.affine(1.0, self.eps)?.sqrt()?)?;
         normal.broadcast_mul(weight)?.broadcast_add(bias)
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        if form.dialect.opset >= 17 {
+            let epsilon = NodeAttribute::Float(self.eps as f32);
+            return form
+                .with("LayerNormalization", [("axis", NodeAttribute::Integer(-1)), ("epsilon", epsilon)]);
+        }
+        let (x, weight, bias) = (form.value(0)?, form.value(1)?, form.value(2)?);
+        let (dtype, last) = (form.result().dtype, form.axis(0, -1)?);
+        let mean = form.mean(&x, Some(last), true)?;
+        let centred = form.plain("Sub", &[&x, &mean]);
+        let two = form.number(2.0, dtype)?;
+        let squared = form.plain("Pow", &[&centred, &two]);
+        let variance = form.mean(&squared, Some(last), true)?;
+        let eps = form.number(self.eps, dtype)?;
+        let raised = form.plain("Add", &[&variance, &eps]);
+        let deviation = form.plain("Sqrt", &[&raised]);
+        let normal = form.plain("Div", &[&centred, &deviation]);
+        let scaled = form.plain("Mul", &[&normal, &weight]);
+        Ok(form.plain("Add", &[&scaled, &bias]))
     }
 }

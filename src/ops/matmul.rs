@@ -3,6 +3,7 @@
 use super::{
     Mismatch, Operator,
     broadcast::broadcast,
+    form::{Form, Value},
     kernels,
     operands::{floats, operands},
 };
@@ -43,6 +44,10 @@ impl Operator for Matmul {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [lhs, rhs] = operands(given)?;
         multiply(lhs, rhs)
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        form.same("MatMul")
     }
 }
 

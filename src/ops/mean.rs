@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Form, Value},
     operands::{floats, operands, reduced, reduced_axes},
 };
 use crate::types::{Bindings, TensorType};
@@ -28,5 +29,11 @@ impl Operator for Mean {
         let [x] = operands(given)?;
         let axes = reduced_axes(x, self.axis)?;
         if self.keep { x.mean_keepdim(axes) } else { x.mean(axes) }
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        let x = form.value(0)?;
+        let along = self.axis.map(|along| form.axis(0, along)).transpose()?;
+        form.mean(&x, along, self.keep)
     }
 }

@@ -1,13 +1,14 @@
 //! The operators, one file each.
 //!
 //! An operator is one record: its documentation, operands and attributes
-//! (`operator!`), the type of its result (`infer`) and its meaning on candle
-//! tensors (`eval`). The compiler lists what is missing. Names, ports of
-//! `attach` rules, attribute checks, dumps and the manual derive from it. The
-//! ONNX form will be the third method of [`Operator`].
+//! (`operator!`), the type of its result (`infer`), its meaning on candle tensors
+//! (`eval`) and its form in ONNX (`onnx`). The compiler lists what is missing.
+//! Names, ports of `attach` rules, attribute checks, dumps and the manual derive
+//! from it.
 
 mod attribute;
 mod broadcast;
+pub mod form;
 pub(crate) mod kernels;
 mod manual;
 mod operands;
@@ -20,6 +21,7 @@ pub use operands::{candle_dtype, spec_dtype};
 
 use crate::types::{Bindings, TensorType};
 use candle_core::Tensor;
+use form::{Form, Value};
 
 /// What an operator is called and takes.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +81,10 @@ pub trait Operator {
 
     /// The result. `operands` have the types that `infer` accepted, under `dims`.
     fn eval(&self, operands: &[Tensor], dims: &Bindings) -> candle_core::Result<Tensor>;
+
+    /// The result as ONNX nodes, which the form keeps. `Err` where the form's
+    /// dialect has no way to say it.
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch>;
 }
 
 /// Declares one operator: its struct, its schema, and how it reads its attributes.

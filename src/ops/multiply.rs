@@ -1,6 +1,11 @@
 //! `multiply`.
 
-use super::{Mismatch, Operator, broadcast::arithmetic, operands::operands};
+use super::{
+    Mismatch, Operator,
+    broadcast::arithmetic,
+    form::{Form, Value},
+    operands::operands,
+};
 use crate::types::{Bindings, TensorType};
 use candle_core::Tensor;
 
@@ -18,5 +23,9 @@ impl Operator for Multiply {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [lhs, rhs] = operands(given)?;
         lhs.broadcast_mul(rhs)
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        form.same("Mul")
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Form, Value},
     operands::{operands, pointwise},
 };
 use crate::types::{Bindings, TensorType};
@@ -20,5 +21,9 @@ impl Operator for Negate {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [x] = operands(given)?;
         x.neg()
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        form.same("Neg")
     }
 }

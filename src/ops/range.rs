@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Form, Value},
     operands::{number, operands, sizes},
 };
 use crate::types::{Bindings, DType, Dim, TensorType};
@@ -26,5 +27,12 @@ impl Operator for Range {
         let [] = operands(given)?;
         sizes(std::slice::from_ref(&self.size), dims)?;
         Tensor::arange(0, number(&self.size, dims)?, &Device::Cpu)
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        let first = form.number(0.0, DType::I64)?;
+        let end = form.scalar_size(&self.size)?;
+        let step = form.number(1.0, DType::I64)?;
+        Ok(form.plain("Range", &[&first, &end, &step]))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Form, Value},
     operands::{operands, sizes},
 };
 use crate::types::{Bindings, Dim, Shape, TensorType};
@@ -41,6 +42,16 @@ impl Operator for Reshape {
         }
         x.reshape(shape)
     }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        let from = form.operand(0)?;
+        let sizes = target(&from.ty.shape, &self.shape);
+        let shape = match sizes.iter().map(Dim::as_known).collect::<Option<Vec<_>>>() {
+            Some(known) => form.integers("shape", &known)?,
+            None => form.shape(&sizes)?,
+        };
+        Ok(form.plain("Reshape", &[&from.value, &shape]))
+    }
 }
 
 /// How many numbers a shape holds: a whole number times symbolic sizes, sorted.
@@ -50,4 +61,16 @@ fn count(shape: &[Dim]) -> Option<(i64, Vec<&Dim>)> {
     let mut symbolic: Vec<_> = shape.iter().filter(|dim| dim.as_known().is_none()).collect();
     symbolic.sort();
     Some((known, symbolic))
+}
+
+/// The new shape in ONNX's terms: 0 for the size that the old one has there, and -1,
+/// once, for what is left.
+fn target(from: &[Dim], to: &[Dim]) -> Vec<Dim> {
+    let mut rest = Some(Dim::known(-1));
+    let size = |(at, dim): (usize, &Dim)| match dim.as_known() {
+        Some(_) => dim.clone(),
+        None if from.get(at) == Some(dim) => Dim::known(0),
+        None => rest.take().unwrap_or_else(|| dim.clone()),
+    };
+    to.iter().enumerate().map(size).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Form, NodeAttribute, Value},
     operands::{axis, axis_of, from_end, number, operands, part},
 };
 use crate::types::{Bindings, Dim, TensorType};
@@ -49,6 +50,12 @@ impl Operator for Select {
                 x.dims()
             ))),
         }
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        let axis = form.axis(0, self.axis)?;
+        let (x, index) = (form.value(0)?, form.scalar_size(&self.index)?);
+        Ok(form.node("Gather", &[&x, &index], [("axis", NodeAttribute::Integer(axis))]))
     }
 }
 

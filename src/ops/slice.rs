@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Form, Value},
     operands::{axis, axis_of, from_end, number, operands, part},
 };
 use crate::types::{Bindings, Dim, TensorType};
@@ -58,6 +59,13 @@ impl Operator for Slice {
                 start.saturating_add(length)
             ))),
         }
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        let axis = form.axis(0, self.axis)?;
+        let (x, start, end) = (form.value(0)?, form.size(&self.start)?, form.size(&self.end)?);
+        let axes = form.integers("axes", &[axis])?;
+        Ok(form.plain("Slice", &[&x, &start, &end, &axes]))
     }
 }
 

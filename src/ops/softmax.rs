@@ -1,7 +1,9 @@
 //! `softmax`.
 
 use super::{
-    Mismatch, Operator, kernels,
+    Mismatch, Operator,
+    form::{Form, NodeAttribute, Value},
+    kernels,
     operands::{axis, axis_of, floats, operands},
 };
 use crate::types::{Bindings, TensorType};
@@ -31,5 +33,10 @@ impl Operator for Softmax {
         }
         // Candle finds no largest number among none.
         if x.elem_count() == 0 { Ok(x.clone()) } else { candle_nn::ops::softmax(x, axis) }
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        let axis = form.axis(0, self.axis)?;
+        form.with("Softmax", [("axis", NodeAttribute::Integer(axis))])
     }
 }

@@ -1,6 +1,11 @@
 //! `subtract`.
 
-use super::{Mismatch, Operator, broadcast::arithmetic, operands::operands};
+use super::{
+    Mismatch, Operator,
+    broadcast::arithmetic,
+    form::{Form, Value},
+    operands::operands,
+};
 use crate::types::{Bindings, TensorType};
 use candle_core::Tensor;
 
@@ -19,5 +24,9 @@ impl Operator for Subtract {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [lhs, rhs] = operands(given)?;
         lhs.broadcast_sub(rhs)
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        form.same("Sub")
     }
 }

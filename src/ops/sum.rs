@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Form, NodeAttribute, Value},
     operands::{operands, reduced, reduced_axes},
 };
 use crate::types::{Bindings, TensorType};
@@ -27,5 +28,14 @@ impl Operator for Sum {
         let [x] = operands(given)?;
         let axes = reduced_axes(x, self.axis)?;
         if self.keep { x.sum_keepdim(axes) } else { x.sum(axes) }
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        let keep = NodeAttribute::Integer(self.keep.into());
+        let x = form.value(0)?;
+        let Some(along) = self.axis else { return Ok(form.node("ReduceSum", &[&x], [("keepdims", keep)])) };
+        let along = form.axis(0, along)?;
+        let axes = form.integers("axes", &[along])?;
+        Ok(form.node("ReduceSum", &[&x, &axes], [("keepdims", keep)]))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Mismatch, Operator,
+    form::{Form, NodeAttribute, Value},
     operands::{axis, axis_of, operands},
 };
 use crate::types::{Bindings, TensorType};
@@ -38,5 +39,10 @@ impl Operator for Transpose {
         let order =
             self.axes.iter().map(|axis| axis_of(x, *axis)).collect::<candle_core::Result<Vec<_>>>()?;
         x.permute(order)
+    }
+
+    fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+        let axes = self.axes.iter().map(|along| form.axis(0, *along)).collect::<Result<_, _>>()?;
+        form.with("Transpose", [("perm", NodeAttribute::Integers(axes))])
     }
 }

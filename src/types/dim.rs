@@ -53,6 +53,11 @@ impl Dim {
         self.terms.iter().map(|(symbol, _)| symbol)
     }
 
+    /// Its symbols with their factors, its constant, and what their sum is divided by.
+    pub fn parts(&self) -> (&[(Symbol, i64)], i64, i64) {
+        (&self.terms, self.constant, self.divisor)
+    }
+
     /// `self + other`; `None` where a factor leaves 64 bits.
     pub fn add(&self, other: &Dim) -> Option<Dim> {
         self.combine(other, 1)

@@ -1,0 +1,255 @@
+//! A fake quantizer as `QuantizeLinear` and `DequantizeLinear`.
+//!
+//! ONNX's pair rounds as the mode `onnx` does: `q = clamp(round_half_even(x / scale) +
+//! zero_point)`, `(q - zero_point) * scale`. Codes fewer than their storage has (6
+//! bits, no most negative code) are had by bringing `x` to the outermost ones first,
+//! in float, which every target takes.
+
+use super::{Element, Form, Mismatch, NodeAttribute, Numbers, Operand, Value, unfit};
+use crate::{
+    ops::{FakeQuantize, kernels},
+    quant::codes::{Codes, learned_magnitude},
+    types::DType,
+};
+use candle_core::Tensor;
+
+/// What stands for a scale of 0, which targets refuse: with it, too, everything that a
+/// range of 0 lets through becomes 0.
+const LEAST_SCALE: f32 = f32::MIN_POSITIVE;
+
+/// How the codes of one quantizer are stored.
+struct Stored {
+    element: Element,
+    zero_point: f64,
+    /// The least and the largest code that there is room for.
+    room: (f32, f32),
+}
+
+/// A known range: magnitudes, and the bounds of a learned one.
+struct Range {
+    amax: Tensor,
+    bounds: Option<(Tensor, Tensor)>,
+}
+
+/// The nodes of a fake quantizer, and its result.
+pub(in crate::ops) fn pair(
+    quantizer: &FakeQuantize,
+    codes: Codes,
+    form: &mut Form<'_>,
+) -> Result<Value, Mismatch> {
+    let (x, amax) = (form.operand(0)?, form.operand(1)?);
+    let axis = quantizer.axis.map(|along| form.axis(0, along)).transpose()?;
+    let stored = stored(quantizer, codes, form, x.constant.is_some())?;
+    let scalars = (quantizer, codes, axis);
+    if let Some(weight) = &x.constant {
+        let range = known_range(quantizer, weight, &amax, axis)?;
+        return of_weight(weight, range, scalars, &stored, form);
+    }
+    let dtype = x.ty.dtype;
+    let mut value = if dtype == DType::F32 { x.value.clone() } else { form.cast(&x.value, DType::F32) };
+    let (scale, count) = if quantizer.dynamic {
+        (measured(&value, &x, scalars, form)?, None)
+    } else {
+        let range = range(quantizer, constant(&amax)?)?;
+        value = limited(value, &range, codes, &stored, form)?;
+        scale_of(&range.amax, codes, axis, form)?
+    };
+    let zero_point = zero_point(&stored, count, form)?;
+    let attributes = axis_attribute(axis);
+    let inputs = [&value, &scale, &zero_point];
+    let quantized = form.labelled("QuantizeLinear", &inputs, attributes.clone(), "codes");
+    let value = form.labelled("DequantizeLinear", &[&quantized, &scale, &zero_point], attributes, "value");
+    Ok(if dtype == DType::F32 { value } else { form.cast(&value, dtype) })
+}
+
+/// A weight: its codes, or its numbers with a `QuantizeLinear` behind them.
+fn of_weight(
+    weight: &Tensor,
+    range: Range,
+    (quantizer, codes, axis): (&FakeQuantize, Codes, Option<i64>),
+    stored: &Stored,
+    form: &mut Form<'_>,
+) -> Result<Value, Mismatch> {
+    let dtype = form.result().dtype;
+    let whole = (codes.least, codes.largest) == stored.room && range.bounds.is_none();
+    let (scale, count) = scale_of(&range.amax, codes, axis, form)?;
+    let zero_point = zero_point(stored, count, form)?;
+    let attributes = axis_attribute(axis);
+    let quantized = if form.dialect.folded || !whole {
+        let values = weight.to_dtype(candle_core::DType::F32).map_err(unfit)?;
+        let numbers = match &range.bounds {
+            None => Numbers::Codes { values, amax: range.amax, quantizer: still(quantizer) },
+            Some((low, high)) => {
+                let values = values.broadcast_maximum(low).and_then(|x| x.broadcast_minimum(high));
+                let values = values.map_err(unfit)?;
+                Numbers::Codes { values, amax: range.amax, quantizer: still(quantizer) }
+            }
+        };
+        form.constant("codes", stored.element, numbers)
+    } else {
+        let x = form.value(0)?;
+        let x = if dtype == DType::F32 { x } else { form.cast(&x, DType::F32) };
+        form.labelled("QuantizeLinear", &[&x, &scale, &zero_point], attributes.clone(), "codes")
+    };
+    let value = form.labelled("DequantizeLinear", &[&quantized, &scale, &zero_point], attributes, "value");
+    Ok(if dtype == DType::F32 { value } else { form.cast(&value, dtype) })
+}
+
+/// The quantizer with a range that is given as it is to be used.
+fn still(quantizer: &FakeQuantize) -> FakeQuantize {
+    FakeQuantize { dynamic: false, learn: false, scale_amax: 1.0, ..quantizer.clone() }
+}
+
+fn stored(
+    quantizer: &FakeQuantize,
+    codes: Codes,
+    form: &Form<'_>,
+    constant: bool,
+) -> Result<Stored, Mismatch> {
+    let (opset, signed) = (form.dialect.opset, quantizer.signed);
+    let needs = |what: &str, least: i64| {
+        let message = format!("{what} need opset {least}, but the model is written for opset {opset}");
+        Err(Mismatch::new(message).help(format!("export with `--opset {least}` or a later one")))
+    };
+    let plain =
+        |element, least: f32, largest: f32| Stored { element, zero_point: 0.0, room: (least, largest) };
+    Ok(match (codes.float, quantizer.bits, signed) {
+        (true, ..) if opset < 19 => return needs("E4M3 codes", 19),
+        (true, ..) => plain(Element::E4M3, codes.least, codes.largest),
+        (_, 9.., _) if opset < 21 => return needs("codes of more than 8 bits", 21),
+        (_, 9.., true) => plain(Element::I16, -32768.0, 32767.0),
+        (_, 9.., false) => plain(Element::U16, 0.0, 65535.0),
+        (_, _, true) if form.dialect.shifted && !constant => {
+            Stored { element: Element::Of(DType::U8), zero_point: 128.0, room: (-128.0, 127.0) }
+        }
+        (_, _, true) => plain(Element::I8, -128.0, 127.0),
+        (_, _, false) => plain(Element::Of(DType::U8), 0.0, 255.0),
+    })
+}
+
+fn constant(amax: &Operand) -> Result<&Tensor, Mismatch> {
+    let unknown = || Mismatch::new(format!("the range `{}` is computed when the model runs", amax.value.0));
+    amax.constant.as_ref().ok_or_else(unknown)
+}
+
+/// The range of a weight, which is known even where it is measured.
+fn known_range(
+    quantizer: &FakeQuantize,
+    weight: &Tensor,
+    amax: &Operand,
+    axis: Option<i64>,
+) -> Result<Range, Mismatch> {
+    if !quantizer.dynamic {
+        return range(quantizer, constant(amax)?);
+    }
+    let axis = axis.and_then(|axis| usize::try_from(axis).ok());
+    let held = weight.to_dtype(candle_core::DType::F32).map_err(unfit)?;
+    range(quantizer, &kernels::magnitude(&held, axis).map_err(unfit)?)
+}
+
+/// The range that is used, of the one that is stored.
+fn range(quantizer: &FakeQuantize, stored: &Tensor) -> Result<Range, Mismatch> {
+    let stored = stored.to_dtype(candle_core::DType::F32).map_err(unfit)?;
+    if !quantizer.learn {
+        let amax = if quantizer.scale_amax == 1.0 { Ok(stored) } else { stored * quantizer.scale_amax };
+        return Ok(Range { amax: amax.map_err(unfit)?, bounds: None });
+    }
+    let bound = |at| stored.narrow(0, at, 1).and_then(|bound| bound.squeeze(0)).map_err(unfit);
+    let (low, high) = (bound(0)?, bound(1)?);
+    let (least, largest) = (numbers(&low)?, numbers(&high)?);
+    let magnitudes: Vec<f32> =
+        least.into_iter().zip(largest).map(|(low, high)| learned_magnitude(low, high)).collect();
+    let amax = Tensor::from_vec(magnitudes, low.shape(), low.device()).map_err(unfit)?;
+    Ok(Range { amax, bounds: Some((low, high)) })
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>, Mismatch> {
+    tensor.flatten_all().and_then(|flat| flat.to_vec1()).map_err(unfit)
+}
+
+/// The scale as a constant, and how many scales there are along the axis; `None` for one.
+fn scale_of(
+    amax: &Tensor,
+    codes: Codes,
+    axis: Option<i64>,
+    form: &mut Form<'_>,
+) -> Result<(Value, Option<usize>), Mismatch> {
+    let scales: Vec<f32> =
+        numbers(amax)?.into_iter().map(|amax| (amax / codes.largest).max(LEAST_SCALE)).collect();
+    let count = axis.map(|_| scales.len());
+    let shape: Vec<usize> = count.into_iter().collect();
+    let tensor = Tensor::from_vec(scales, shape, amax.device()).map_err(unfit)?;
+    Ok((form.constant("scale", Element::Of(DType::F32), Numbers::Tensor(tensor)), count))
+}
+
+fn zero_point(stored: &Stored, count: Option<usize>, form: &mut Form<'_>) -> Result<Value, Mismatch> {
+    let shape: Vec<usize> = count.into_iter().collect();
+    let values = vec![stored.zero_point; count.unwrap_or(1)];
+    form.numbers("zero_point", &values, &shape, stored.element)
+}
+
+/// The numbers brought to the outermost codes, where the storage has codes beyond
+/// them, and to the bounds of a learned range.
+fn limited(
+    value: Value,
+    range: &Range,
+    codes: Codes,
+    stored: &Stored,
+    form: &mut Form<'_>,
+) -> Result<Value, Mismatch> {
+    let step = (&range.amax / f64::from(codes.largest)).map_err(unfit)?;
+    let outermost = |code: f32| (&step * f64::from(code)).map_err(unfit);
+    let mut least = (codes.least > stored.room.0).then(|| outermost(codes.least)).transpose()?;
+    let mut largest = (codes.largest < stored.room.1).then(|| outermost(codes.largest)).transpose()?;
+    if let Some((low, high)) = &range.bounds {
+        least = Some(match least {
+            Some(least) => least.maximum(low).map_err(unfit)?,
+            None => low.clone(),
+        });
+        largest = Some(match largest {
+            Some(largest) => largest.minimum(high).map_err(unfit)?,
+            None => high.clone(),
+        });
+    }
+    let mut value = value;
+    for (op_type, label, bound) in [("Max", "least", least), ("Min", "largest", largest)] {
+        if let Some(bound) = bound {
+            let bound = form.constant(label, Element::Of(DType::F32), Numbers::Tensor(bound));
+            value = form.plain(op_type, &[&value, &bound]);
+        }
+    }
+    Ok(value)
+}
+
+/// The scale of a range that is measured when the model runs.
+fn measured(
+    value: &Value,
+    x: &Operand,
+    (quantizer, codes, axis): (&FakeQuantize, Codes, Option<i64>),
+    form: &mut Form<'_>,
+) -> Result<Value, Mismatch> {
+    // A rank is small.
+    let others: Vec<i64> = (0..x.ty.rank() as i64).filter(|other| Some(*other) != axis).collect();
+    let magnitudes = form.plain("Abs", &[value]);
+    let keep = ("keepdims", NodeAttribute::Integer(0));
+    let amax = if form.dialect.opset >= 18 {
+        let axes = form.integers("axes", &others)?;
+        form.node("ReduceMax", &[&magnitudes, &axes], [keep])
+    } else {
+        form.node("ReduceMax", &[&magnitudes], [("axes", NodeAttribute::Integers(others)), keep])
+    };
+    let amax = if quantizer.scale_amax == 1.0 {
+        amax
+    } else {
+        let factor = form.number(quantizer.scale_amax, DType::F32)?;
+        form.plain("Mul", &[&amax, &factor])
+    };
+    let largest = form.number(f64::from(codes.largest), DType::F32)?;
+    let scale = form.plain("Div", &[&amax, &largest]);
+    let least = form.number(f64::from(LEAST_SCALE), DType::F32)?;
+    Ok(form.labelled("Max", &[&scale, &least], [], "scale"))
+}
+
+fn axis_attribute(axis: Option<i64>) -> Vec<(&'static str, NodeAttribute)> {
+    axis.map(|axis| ("axis", NodeAttribute::Integer(axis))).into_iter().collect()
+}
