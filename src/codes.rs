@@ -260,6 +260,11 @@ codes! {
     EVALUATION = "E0503", "an operator that cannot work on its values",
     "The types fit, but a value does not: an id outside a table of words or positions, a label outside the \
      classes. The message names the value of the spec that could not be computed, and the number at fault.";
+
+    NOT_IN_ONNX = "E0504", "something that the chosen ONNX opset cannot say",
+    "ONNX's operators grow with its versions: codes of more than 8 bits came with opset 21, E4M3 codes with \
+     opset 19. The message names the quantizer, or the value, and the opset that would do.\n\nExport with \
+     that `--opset`, if the target takes it, or change the quantizer.";
 }
 
 #[cfg(test)]

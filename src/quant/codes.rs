@@ -131,6 +131,23 @@ pub(crate) fn e4m3(value: f32) -> f32 {
     (nearest(value * inverse) * step).copysign(value)
 }
 
+/// The byte of an E4M3 number: sign, 4 bits of exponent, 3 bits after the point
+/// (OCP 8-bit floating point, 5.2). The number is one of those that [`e4m3`] gives.
+pub(crate) fn e4m3_bits(value: f32) -> u8 {
+    let sign = u8::from(value.is_sign_negative()) << 7;
+    let magnitude = value.abs();
+    if magnitude.is_nan() {
+        return sign | 0x7f;
+    }
+    // Below 2^-6 numbers are multiples of 2^-9, with exponent 0.
+    if magnitude < 1.0 / 64.0 {
+        return sign | (magnitude * 512.0) as u8;
+    }
+    // The exponent's bias is 127 in f32 and 7 here; 448 has the largest, 15.
+    let bits = magnitude.to_bits() >> 20;
+    sign | (bits.saturating_sub((127 - 7) << 3) & 0x7f) as u8
+}
+
 /// The nearest whole number, half steps to the even one, of numbers below `2^22`. As
 /// integers have one zero, -0 becomes 0.
 #[inline(always)]

@@ -155,6 +155,15 @@ impl<'a> Resolver<'a> {
                     }
                 }
             }
+            Given::Only(names) => {
+                let known: BTreeSet<&str> = leaves.iter().map(|leaf| leaf.input.name.value.as_str()).collect();
+                for name in names.iter().filter(|name| !known.contains(name.as_str())) {
+                    self.report_unknown(name, known.iter().copied(), model);
+                }
+                for leaf in leaves.iter_mut().filter(|leaf| names.contains(&leaf.input.name.value)) {
+                    leaf.chosen = leaf.patterns.first().cloned();
+                }
+            }
             Given::Varied(name, alternative) => {
                 for leaf in leaves.iter_mut() {
                     let input = leaf.input;
@@ -175,18 +184,7 @@ impl<'a> Resolver<'a> {
             Given::Exactly(given) => {
                 let known: BTreeSet<&str> = leaves.iter().map(|leaf| leaf.name.as_str()).collect();
                 for name in given.keys().filter(|name| !known.contains(name.as_str())) {
-                    let near = nearest(name, known.iter().copied());
-                    let inputs = model.inputs.iter().map(|input| input.name.value.as_str());
-                    let help = near.map_or_else(
-                        || format!("its inputs are {}", list_of(inputs)),
-                        |near| format!("did you mean `{near}`?"),
-                    );
-                    let message = format!("`{}` has no input `{name}`", model.name.value);
-                    self.report(
-                        Diagnostic::error(codes::INPUT, model.name.span, message)
-                            .mark("this model")
-                            .help(help),
-                    );
+                    self.report_unknown(name, known.iter().copied(), model);
                 }
                 let mut bindings = Bindings::new();
                 // Those with one candidate bind the sizes that tell the others apart.
@@ -206,6 +204,19 @@ impl<'a> Resolver<'a> {
             }
         }
         self.report_missing(leaves, model);
+    }
+
+    /// Reports an input that the model does not have.
+    fn report_unknown<'n>(&mut self, name: &str, known: impl Iterator<Item = &'n str>, model: &'a ast::Model) {
+        let near = nearest(name, known);
+        let inputs = model.inputs.iter().map(|input| input.name.value.as_str());
+        let help = near.map_or_else(
+            || format!("its inputs are {}", list_of(inputs)),
+            |near| format!("did you mean `{near}`?"),
+        );
+        let message = format!("`{}` has no input `{name}`", model.name.value);
+        let unknown = Diagnostic::error(codes::INPUT, model.name.span, message);
+        self.report(unknown.mark("this model").help(help));
     }
 
     /// Reports given tensors that fit none of their types; `bindings` are the sizes
@@ -243,7 +254,7 @@ impl<'a> Resolver<'a> {
     fn report_missing(&mut self, leaves: &[Leaf<'a>], model: &'a ast::Model) {
         let offered = match &self.options.inputs {
             Given::Exactly(given) => Some(given),
-            Given::Default | Given::With(_) | Given::Varied(..) => None,
+            Given::Default | Given::With(_) | Given::Only(_) | Given::Varied(..) => None,
         };
         // What is given and fits nothing has been reported.
         let is_given = |leaf: &Leaf<'a>| {

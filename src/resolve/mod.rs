@@ -63,6 +63,8 @@ pub enum Given {
     Default,
     /// The same with these inputs besides, by name.
     With(BTreeSet<String>),
+    /// These inputs and no others, by name, each with the first of its types.
+    Only(BTreeSet<String>),
     /// The usual ones, with one input more or of another type: its name, and which of
     /// its types, from 0.
     Varied(String, usize),

@@ -5,7 +5,19 @@ use candle_core::Tensor;
 
 /// A value of an ONNX graph, by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Value(pub(crate) String);
+pub struct Value(pub(super) String);
+
+impl Value {
+    /// The value of this name.
+    pub fn named(name: &str) -> Value {
+        Value(name.to_owned())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
 
 /// One ONNX node with one output.
 #[derive(Clone, Debug, PartialEq)]
