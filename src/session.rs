@@ -155,6 +155,23 @@ impl Session {
         self.compile(Given::With(inputs.clone()), BTreeSet::new(), true)
     }
 
+    /// The graph of a call with these inputs, for an emitter, in the session's element
+    /// type and with or without quantizers as the session has them; and its weights, by
+    /// state-dict path.
+    ///
+    /// # Errors
+    /// The spec does not fit the config or does not take these inputs together, or the
+    /// checkpoint does not fit the spec.
+    pub fn exported(
+        &mut self,
+        inputs: Given,
+        outputs: BTreeSet<String>,
+    ) -> Result<(Checked, &HashMap<String, Tensor>), Failure> {
+        let graph = self.compile(inputs, outputs, self.engine.quantize)?;
+        let graph = self.prepared(graph, Purpose::Run)?;
+        Ok((graph, &self.weights))
+    }
+
     /// Computes the outputs of one call: those always made, and those asked for.
     ///
     /// # Errors

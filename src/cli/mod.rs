@@ -9,6 +9,7 @@ mod calibrated;
 mod check;
 mod eval;
 mod explain;
+mod export;
 mod flow;
 mod fmt;
 pub mod interrupt;
@@ -91,6 +92,7 @@ fn dispatch(command: &Command, screen: Screen) -> Result<ExitCode, Stop> {
         Command::Run(arguments) => run::run(arguments, screen),
         Command::Calibrate(arguments) => calibrate::calibrate(arguments, screen),
         Command::Sensitivity(arguments) => sensitivity::sensitivity(arguments, screen),
+        Command::Export(arguments) => export::export(arguments, screen),
         Command::Eval(arguments) => eval::eval(arguments, screen),
     }
 }

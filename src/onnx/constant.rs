@@ -67,7 +67,8 @@ pub(super) fn bytes(constant: &Constant) -> Result<Vec<u8>> {
     let flat = match &constant.numbers {
         Numbers::Tensor(tensor) => tensor.flatten_all()?,
         Numbers::Codes { values, amax, quantizer } => {
-            let left = crate::ops::Operator::eval(quantizer, &[values.clone(), amax.clone()], &Bindings::new())?;
+            let left =
+                crate::ops::Operator::eval(quantizer, &[values.clone(), amax.clone()], &Bindings::new())?;
             let largest = match quantizer.format.as_str() {
                 "e4m3" => crate::quant::codes::E4M3_MAX,
                 // At most 16 bits are allowed.

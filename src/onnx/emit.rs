@@ -8,7 +8,8 @@ use super::{
     opset,
     proto::{
         AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
-        TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto::AttributeType,
+        TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
+        attribute_proto::AttributeType,
         tensor_shape_proto::{Dimension, dimension},
         type_proto,
     },
@@ -32,11 +33,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 ///
 /// # Errors
 /// Something that this opset cannot say, with its place in the spec.
-pub fn emit(
-    graph: &Checked,
-    weights: &HashMap<String, Tensor>,
-    options: &Options,
-) -> Result<Model, Failure> {
+pub fn emit(graph: &Checked, weights: &HashMap<String, Tensor>, options: &Options) -> Result<Model, Failure> {
     let graph = laid_out((**graph).clone(), options)?;
     let mut emitter = Emitter::new(&graph, weights, options);
     for (id, node) in graph.iter() {
@@ -117,7 +114,8 @@ impl<'a> Emitter<'a> {
                 Some(Made::Constant(weight.clone(), node.name.clone()))
             }
             NodeKind::Constant(number) => {
-                let number = Tensor::new(*number, &Device::Cpu).and_then(|n| n.to_dtype(candle_dtype(node.ty.dtype)));
+                let number =
+                    Tensor::new(*number, &Device::Cpu).and_then(|n| n.to_dtype(candle_dtype(node.ty.dtype)));
                 Some(Made::Constant(number.map_err(outside)?, node.name.clone()))
             }
             NodeKind::Boundary => node.operands.first().and_then(|operand| self.made(*operand)),
@@ -291,7 +289,9 @@ impl<'a> Emitter<'a> {
         let computed: BTreeSet<&str> = self.nodes.iter().map(|node| node.output.as_str()).collect();
         let output = |name: &str| self.graph.outputs.iter().any(|output| output.name == name);
         let shown = self.graph.nodes.iter().filter(|node| {
-            matches!(node.kind, NodeKind::Op(_)) && computed.contains(node.name.as_str()) && !output(&node.name)
+            matches!(node.kind, NodeKind::Op(_))
+                && computed.contains(node.name.as_str())
+                && !output(&node.name)
         });
         shown.map(|node| value_info(&node.name, &node.ty)).collect()
     }

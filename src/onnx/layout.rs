@@ -18,16 +18,17 @@ pub(super) fn turn_weights(graph: Graph) -> Graph {
             _ => None,
         };
         let turned = match (&node.kind, user.map(|user| (user, &user.kind))) {
-            (NodeKind::Op(Op::FakeQuantize(quantizer)), Some((user, NodeKind::Op(Op::Transpose(transpose)))))
-                if is_parameter(&graph, node.operands.first()) =>
-            {
+            (
+                NodeKind::Op(Op::FakeQuantize(quantizer)),
+                Some((user, NodeKind::Op(Op::Transpose(transpose)))),
+            ) if is_parameter(&graph, node.operands.first()) => {
                 turn(&mut rewrite, &graph, (node, quantizer), (user, transpose))
             }
-            (NodeKind::Op(Op::Transpose(_)), _) => {
-                node.operands.first().filter(|operand| is_turned(&rewrite, &graph, **operand, node)).and_then(
-                    |operand| rewrite.get(*operand),
-                )
-            }
+            (NodeKind::Op(Op::Transpose(_)), _) => node
+                .operands
+                .first()
+                .filter(|operand| is_turned(&rewrite, &graph, **operand, node))
+                .and_then(|operand| rewrite.get(*operand)),
             _ => None,
         };
         match turned {

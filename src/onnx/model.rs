@@ -174,10 +174,8 @@ impl Model {
 
 /// Says that a tensor's numbers lie in another file.
 fn outside(tensor: &mut TensorProto, location: &str, offset: u64, length: usize) {
-    let entry = |key: &str, value: String| StringStringEntryProto {
-        key: Some(key.to_owned()),
-        value: Some(value),
-    };
+    let entry =
+        |key: &str, value: String| StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) };
     tensor.data_location = Some(DataLocation::External as i32);
     tensor.external_data = vec![
         entry("location", location.to_owned()),

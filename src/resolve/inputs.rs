@@ -24,10 +24,27 @@ pub(super) struct Leaf<'a> {
     input: &'a ast::Input,
     /// The input may be absent, or the record or field that it is in.
     optional: bool,
+    /// The name of the optional field that it is in, without indices:
+    /// `past_key_values.encoder`.
+    field: Option<String>,
     /// The types it may have.
     patterns: Vec<Pattern>,
     /// The one it has in this call.
     chosen: Option<Pattern>,
+}
+
+impl Leaf<'_> {
+    /// Its input is named, and, where it is in an optional field, that field, too.
+    fn is_among(&self, names: &BTreeSet<String>) -> bool {
+        let named = |field: &String| names.contains(field);
+        names.contains(&self.input.name.value) && self.field.as_ref().is_none_or(named)
+    }
+}
+
+/// `past_key_values.0.encoder` without the 0.
+fn without_indices(name: &str) -> String {
+    let parts = name.split('.').filter(|part| part.parse::<usize>().is_err());
+    parts.collect::<Vec<_>>().join(".")
 }
 
 /// Tensors that a model takes, at most. A decoder of 24 layers with
@@ -62,6 +79,7 @@ impl<'a> Resolver<'a> {
                 name: input.name.value.clone(),
                 input,
                 optional: ty.optional,
+                field: None,
                 patterns: Vec::new(),
                 chosen: None,
             };
@@ -97,8 +115,9 @@ impl<'a> Resolver<'a> {
             return false;
         }
         let inside = |name: String, optional: bool| Leaf {
-            name,
             optional: at.optional || optional,
+            field: at.field.clone().or_else(|| optional.then(|| without_indices(&name))),
+            name,
             patterns: Vec::new(),
             chosen: None,
             input: at.input,
@@ -150,17 +169,19 @@ impl<'a> Resolver<'a> {
                 for leaf in leaves.iter_mut() {
                     let input = leaf.input;
                     let replaced = input.unless.as_ref().is_some_and(|other| names.contains(&other.value));
-                    if names.contains(&input.name.value) || (!leaf.optional && !replaced) {
+                    if leaf.is_among(names) || (!leaf.optional && !replaced) {
                         leaf.chosen = leaf.patterns.first().cloned();
                     }
                 }
             }
             Given::Only(names) => {
-                let known: BTreeSet<&str> = leaves.iter().map(|leaf| leaf.input.name.value.as_str()).collect();
+                let inputs = leaves.iter().map(|leaf| leaf.input.name.value.as_str());
+                let fields = leaves.iter().filter_map(|leaf| leaf.field.as_deref());
+                let known: BTreeSet<&str> = inputs.chain(fields).collect();
                 for name in names.iter().filter(|name| !known.contains(name.as_str())) {
                     self.report_unknown(name, known.iter().copied(), model);
                 }
-                for leaf in leaves.iter_mut().filter(|leaf| names.contains(&leaf.input.name.value)) {
+                for leaf in leaves.iter_mut().filter(|leaf| leaf.is_among(names)) {
                     leaf.chosen = leaf.patterns.first().cloned();
                 }
             }
@@ -207,7 +228,12 @@ impl<'a> Resolver<'a> {
     }
 
     /// Reports an input that the model does not have.
-    fn report_unknown<'n>(&mut self, name: &str, known: impl Iterator<Item = &'n str>, model: &'a ast::Model) {
+    fn report_unknown<'n>(
+        &mut self,
+        name: &str,
+        known: impl Iterator<Item = &'n str>,
+        model: &'a ast::Model,
+    ) {
         let near = nearest(name, known);
         let inputs = model.inputs.iter().map(|input| input.name.value.as_str());
         let help = near.map_or_else(

@@ -61,7 +61,8 @@ pub enum Given {
     /// Those that are not optional, each with the first of its types.
     #[default]
     Default,
-    /// The same with these inputs besides, by name.
+    /// The same with these inputs besides, by name; an optional field of a record is
+    /// given where it is named, too: `past_key_values.encoder`.
     With(BTreeSet<String>),
     /// These inputs and no others, by name, each with the first of its types.
     Only(BTreeSet<String>),

@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod eval;
+mod export;
 mod inspect;
 mod run;
 mod shared;
@@ -9,6 +10,7 @@ mod spec;
 
 pub use calibrate::{Calibrate, Shard};
 pub use eval::Eval;
+pub use export::{ActivationType, Export, Interface, ModelForm, Profile, Target, WeightForm};
 pub use inspect::{By, Report, Sensitivity};
 pub use run::{Input, Reading, Run};
 pub use shared::{Data, Engine, FloatType, Format, Machine, Model};
@@ -88,6 +90,8 @@ pub enum Command {
     Sensitivity(Box<Sensitivity>),
     /// Score a model on labelled data: float, quantized, or both side by side
     Eval(Box<Eval>),
+    /// Write a model as ONNX, for TensorRT, ONNX Runtime and others
+    Export(Box<Export>),
 }
 
 #[cfg(test)]
