@@ -3,16 +3,16 @@
 use super::{
     Stop, args,
     model::{self, Named},
-    output::{Existing, WholeFile, cannot_write},
+    output::{Existing, WholeFile, cannot_write, write_file},
     screen::Screen,
 };
 use crate::{
     answer::AnswerKind,
-    compile::Given,
+    compile::{Checked, Given},
     config::Config,
     failure::Failure,
     graph::Graph,
-    onnx::{self, Layout, Model, WriteError, opset},
+    onnx::{self, Layout, Model, WriteError, opset, triton},
     ops::form::Dialect,
     quant::{Mode, Storage},
     session::Session,
@@ -21,6 +21,7 @@ use crate::{
 use clap::ValueEnum;
 use std::{
     collections::BTreeSet,
+    fs,
     io::{BufWriter, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -36,16 +37,75 @@ pub fn export(arguments: &args::Export, screen: Screen) -> Result<ExitCode, Stop
     let mut session = model::open(named, &engine, screen)?;
     let sources = session.program().sources.clone();
     let started = Instant::now();
-    let model = make(&mut session, arguments, &sources).map_err(Stop::within(&sources))?;
+    // A folder that is not there shows before the work, not after it.
+    let places = places(arguments)?;
+    let (graph, model) = make(&mut session, arguments, &sources).map_err(Stop::within(&sources))?;
     model::show_notes(&mut session, screen);
-    if let Some(path) = &arguments.output {
+    for path in &places {
         write(&model, path, target.external_data, screen)?;
         screen.note(&summary(&model, path, started));
+    }
+    if let Some(repository) = &arguments.triton {
+        describe(&graph, session.config(), arguments, repository)?;
+        screen.note(&format!("start it with `tritonserver --model-repository={}`", repository.display()));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn make(session: &mut Session, arguments: &args::Export, sources: &Sources) -> Result<Model, Failure> {
+/// The files of the model, their folders made where that is qdqc's part.
+fn places(arguments: &args::Export) -> Result<Vec<PathBuf>, Failure> {
+    let mut places: Vec<PathBuf> = arguments.output.iter().cloned().collect();
+    for place in &places {
+        // Says what is wrong with the place, and leaves nothing there.
+        drop(WholeFile::create(place, Existing::Replace)?);
+    }
+    if let Some(repository) = &arguments.triton {
+        let version = repository.join(triton_name(arguments)).join("1");
+        fs::create_dir_all(&version)
+            .map_err(|error| Failure::outside(format!("`{}` cannot be made: {error}", version.display())))?;
+        places.push(version.join("model.onnx"));
+    }
+    Ok(places)
+}
+
+/// What Triton calls the model: the spec's name.
+fn triton_name(arguments: &args::Export) -> String {
+    let stem = Path::new(&arguments.model.spec).file_stem().and_then(|stem| stem.to_str());
+    stem.unwrap_or("model").to_owned()
+}
+
+/// Writes what Triton wants beside the model: its configuration, and its labels.
+fn describe(
+    graph: &Graph,
+    config: &Config,
+    arguments: &args::Export,
+    repository: &Path,
+) -> Result<(), Failure> {
+    let name = triton_name(arguments);
+    let folder = repository.join(&name);
+    let labelling = [AnswerKind::Labels, AnswerKind::Entities];
+    let answers = graph.answers.iter().filter(|answer| labelling.contains(&answer.kind));
+    let outputs: Vec<String> = answers.flat_map(|answer| answer.outputs.clone()).collect();
+    let labels = config.labels();
+    let labelled = (!labels.is_empty() && !outputs.is_empty()).then_some((&outputs[..], LABELS));
+    let profile = arguments.target.profile.unwrap_or_default();
+    let tensorrt = profile == args::Profile::Tensorrt;
+    let text = triton::config(graph, &triton::Repository { name: &name, tensorrt, labelled });
+    write_file(&folder.join("config.pbtxt"), text.as_bytes(), Existing::Replace)?;
+    if labelled.is_some() {
+        write_file(&folder.join(LABELS), (labels.join("\n") + "\n").as_bytes(), Existing::Replace)?;
+    }
+    Ok(())
+}
+
+/// The file of labels, one a line in the order of their numbers.
+const LABELS: &str = "labels.txt";
+
+fn make(
+    session: &mut Session,
+    arguments: &args::Export,
+    sources: &Sources,
+) -> Result<(Checked, Model), Failure> {
     let (given, outputs) = interface(session, &arguments.interface)?;
     let config = session.config().clone();
     let (graph, weights) = session.exported(given, outputs)?;
@@ -57,7 +117,8 @@ fn make(session: &mut Session, arguments: &args::Export, sources: &Sources) -> R
         description: format!("{}, from the qdqc spec {}", graph.name, arguments.model.spec),
         metadata: metadata(&config, &graph, arguments),
     };
-    onnx::emit(&graph, weights, &options)
+    let model = onnx::emit(&graph, weights, &options)?;
+    Ok((graph, model))
 }
 
 /// The inputs and the outputs on request that the model is to have.
