@@ -3,7 +3,7 @@
 use super::{
     Stop, args,
     model::{self, Named},
-    output::{Existing, WholeFile, cannot_write, write_file},
+    output::{self, Existing, WholeFile, cannot_write, write_file},
     screen::Screen,
 };
 use crate::{
@@ -41,6 +41,14 @@ pub fn export(arguments: &args::Export, screen: Screen) -> Result<ExitCode, Stop
     let places = places(arguments)?;
     let (graph, model) = make(&mut session, arguments, &sources).map_err(Stop::within(&sources))?;
     model::show_notes(&mut session, screen);
+    if arguments.form == Some(args::ModelForm::Text) {
+        let text = model.text()?;
+        match &arguments.output {
+            None => output::print(&text)?,
+            Some(path) => write_file(path, text.as_bytes(), Existing::Replace)?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     for path in &places {
         write(&model, path, target.external_data, screen)?;
         screen.note(&summary(&model, path, started));

@@ -12,6 +12,7 @@ mod layout;
 mod model;
 pub mod opset;
 pub(crate) mod proto;
+mod text;
 pub mod triton;
 
 pub use emit::emit;

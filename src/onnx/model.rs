@@ -3,6 +3,7 @@
 use super::{
     constant,
     proto::{ModelProto, StringStringEntryProto, TensorProto, tensor_proto::DataLocation},
+    text::text,
 };
 use crate::{failure::Failure, ops::form::Constant};
 use prost::{
@@ -154,11 +155,17 @@ impl Model {
         model.write(out)
     }
 
-    /// The model with the bytes of every constant in it.
+    /// The model in ONNX's own text syntax, for reading: tensors of more than 16 numbers
+    /// are shortened to their type and a checksum.
     ///
     /// # Errors
     /// Those of computing codes.
-    pub(super) fn whole(&self) -> Result<ModelProto, Failure> {
+    pub fn text(&self) -> Result<String, Failure> {
+        Ok(text(&self.whole()?, false).to_string())
+    }
+
+    /// The model with the bytes of every constant in it.
+    fn whole(&self) -> Result<ModelProto, Failure> {
         let mut proto = self.proto.clone();
         for pending in &self.pending {
             let bytes = constant::bytes(&pending.constant)
