@@ -48,6 +48,7 @@
 //! | [`files`] | files that are written whole or not at all |
 //! | [`specs`] | the specs that the binary carries |
 //! | [`calibration`] | what quantizers saw of data, and the ranges that follow from it |
+//! | [`comparison`] | how far two runtimes' tensors are apart, and where their codes part |
 //! | [`ops`] | the operators, one file each: documentation, attributes, type rule, meaning |
 //! | [`graph`] | the typed graph, its checks, and its dumps |
 //! | [`ranges`] | what a spec demands of ranges: ties and limits |
@@ -82,6 +83,7 @@ pub mod calibrator;
 pub mod checkpoint;
 pub mod cli;
 pub mod codes;
+pub mod comparison;
 pub mod compile;
 pub mod config;
 pub mod diagnostic;

@@ -6,7 +6,7 @@
 
 use crate::{
     answer::Answer,
-    backends::candle::{Executor, Variants, lay_out},
+    backends::candle::{Executor, Inspector, Variants, lay_out},
     checkpoint::{Checkpoint, Note, Wanted},
     compile::{Checked, Given, GivenTensor, Options, Program, compile},
     config::Config,
@@ -183,6 +183,20 @@ impl Session {
         request: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, Tensor>, Failure> {
         self.executor(Purpose::Run, inputs, request)?.run(inputs)
+    }
+
+    /// Computes the outputs of one call as [`call`](Session::call) does, and shows the
+    /// inspector every quantizer of a value that depends on the inputs at work.
+    ///
+    /// # Errors
+    /// As [`call`](Session::call), and what the inspector says.
+    pub fn inspect(
+        &mut self,
+        inputs: &BTreeMap<String, Tensor>,
+        request: &BTreeSet<String>,
+        inspector: &mut Inspector<'_>,
+    ) -> Result<BTreeMap<String, Tensor>, Failure> {
+        self.executor(Purpose::Run, inputs, request)?.inspect(inputs, inspector)
     }
 
     /// Computes the outputs that are always made, in float, and shows the observer

@@ -20,7 +20,7 @@ const ROWS: &[&[&str]] = &[
     &["answer", "config", "names", "quant", "span", "stack", "types"],
     &["diagnostic", "source"],
     &["codes", "failure", "specs"],
-    &["calibration", "files", "ops"],
+    &["calibration", "comparison", "files", "ops"],
     &["graph"],
     &["ranges", "syntax"],
     &["resolve"],

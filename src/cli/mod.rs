@@ -7,6 +7,8 @@ pub mod args;
 mod calibrate;
 mod calibrated;
 mod check;
+mod compare;
+mod comparing;
 mod eval;
 mod explain;
 mod export;
@@ -16,12 +18,15 @@ pub mod interrupt;
 mod list;
 pub mod model;
 mod new;
+mod other;
 pub mod output;
+mod parted;
 pub mod progress;
 mod ranges;
 pub mod records;
 mod report;
 mod run;
+mod runtime;
 pub mod screen;
 mod sensitivity;
 mod settings;
@@ -94,5 +99,6 @@ fn dispatch(command: &Command, screen: Screen) -> Result<ExitCode, Stop> {
         Command::Sensitivity(arguments) => sensitivity::sensitivity(arguments, screen),
         Command::Export(arguments) => export::export(arguments, screen),
         Command::Eval(arguments) => eval::eval(arguments, screen),
+        Command::Compare(arguments) => compare::compare(arguments, screen),
     }
 }

@@ -52,8 +52,13 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, Failure> {
         io::ErrorKind::IsADirectory => Failure::input(format!("`{name}` is a folder, not a file of tensors")),
         _ => Failure::outside(format!("`{name}` cannot be read: {error}")),
     })?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|error| Failure::input(format!("`{name}` is not a safetensors file: {error}")))?;
+    decode(&format!("`{name}`"), &bytes)
+}
+
+/// The tensors in the bytes of a safetensors file, which messages call `name`.
+pub fn decode(name: &str, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Failure> {
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| Failure::input(format!("{name} is not a safetensors file: {error}")))?;
     let mut tensors = BTreeMap::new();
     for (key, view) in file.tensors() {
         let tensor = match view.dtype() {
@@ -61,7 +66,7 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, Failure> {
             _ => view.load(&Device::Cpu),
         };
         let tensor =
-            tensor.map_err(|error| Failure::input(format!("`{key}` in `{name}` cannot be used: {error}")))?;
+            tensor.map_err(|error| Failure::input(format!("`{key}` in {name} cannot be used: {error}")))?;
         tensors.insert(key, tensor);
     }
     Ok(tensors)

@@ -8,6 +8,7 @@
 
 mod constant;
 mod emit;
+mod inner;
 mod layout;
 mod model;
 pub mod opset;
@@ -16,6 +17,7 @@ mod text;
 pub mod triton;
 
 pub use emit::emit;
+pub use inner::{Pair, Surface};
 pub use model::{Model, WriteError};
 
 use crate::{ops::form::Dialect, source::Sources};

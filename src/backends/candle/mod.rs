@@ -2,6 +2,7 @@
 
 mod bind;
 mod fuse;
+mod inspect;
 mod observe;
 mod plan;
 mod share;
@@ -9,6 +10,7 @@ mod share;
 mod tests;
 mod variants;
 
+pub use inspect::{Inspected, Inspector};
 pub use variants::{On, Variants};
 
 use crate::{

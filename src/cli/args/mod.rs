@@ -1,6 +1,7 @@
 //! What can be typed: every command and flag, with the text of `--help`.
 
 mod calibrate;
+mod compare;
 mod eval;
 mod export;
 mod inspect;
@@ -9,6 +10,7 @@ mod shared;
 mod spec;
 
 pub use calibrate::{Calibrate, Shard};
+pub use compare::Compare;
 pub use eval::Eval;
 pub use export::{ActivationType, Export, Interface, ModelForm, Profile, Target, WeightForm};
 pub use inspect::{By, Report, Sensitivity};
@@ -92,6 +94,8 @@ pub enum Command {
     Eval(Box<Eval>),
     /// Write a model as ONNX, for TensorRT, ONNX Runtime and others
     Export(Box<Export>),
+    /// Compare a model with another runtime's outputs, quantizer by quantizer
+    Compare(Box<Compare>),
 }
 
 #[cfg(test)]

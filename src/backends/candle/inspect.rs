@@ -1,0 +1,69 @@
+//! A run whose quantizers are shown as they work, and whose results may be replaced.
+
+use super::Executor;
+use crate::{
+    failure::Failure,
+    graph::{NodeId, Quantizer},
+};
+use candle_core::Tensor;
+use std::collections::{BTreeMap, HashMap};
+
+/// A quantizer at work on a value that depends on the inputs.
+#[derive(Debug)]
+pub struct Inspected<'a> {
+    /// The names of the fake quantizers: several, where they do the same to one value.
+    pub names: Vec<&'a str>,
+    /// The name of the value that they see.
+    pub of: &'a str,
+    /// What they do.
+    pub quantizer: &'a Quantizer,
+    /// Its range as the graph has it; 0 where it is measured at every call.
+    pub range: &'a Tensor,
+    /// What they see.
+    pub input: &'a Tensor,
+    /// What they make of it.
+    pub output: &'a Tensor,
+}
+
+/// Is shown quantizers at work, in the graph's order. Gives what to go on with in place of their result.
+pub type Inspector<'a> = dyn FnMut(&Inspected<'_>) -> Result<Option<Tensor>, Failure> + 'a;
+
+impl Executor {
+    /// Computes the outputs, and shows the inspector every quantizer of a value that depends on the inputs.
+    ///
+    /// # Errors
+    /// As [`run`](Executor::run), and what the inspector says.
+    pub fn inspect(
+        &self,
+        inputs: &BTreeMap<String, Tensor>,
+        inspector: &mut Inspector<'_>,
+    ) -> Result<BTreeMap<String, Tensor>, Failure> {
+        let mut quantizers: HashMap<NodeId, Vec<(NodeId, usize)>> = HashMap::new();
+        for (node, quantizer) in &self.graph.attached {
+            quantizers.entry(self.plan.source(*node)).or_default().push((*node, *quantizer));
+        }
+        let (mut values, dims) = self.start(inputs)?;
+        for step in &self.plan.steps {
+            let held = |at: usize| {
+                let operand = step.operands.get(at)?;
+                Some((*operand, values.get(operand.index()).cloned().flatten()?))
+            };
+            let (seen, range) = (held(0), held(1));
+            self.step(step, &mut values, &dims)?;
+            let Some(attached) = quantizers.get(&step.node) else { continue };
+            let Some(value) = values.get_mut(step.node.index()) else { continue };
+            if let (Some((of, input)), Some((_, range)), Some(output), Some((_, first))) =
+                (seen, range, value.as_ref(), attached.first())
+                && let Some(quantizer) = self.graph.quantizers.get(*first)
+            {
+                let names = attached.iter().map(|(node, _)| self.graph.node(*node).name.as_str()).collect();
+                let of = self.graph.node(of).name.as_str();
+                let shown = Inspected { names, of, quantizer, range: &range, input: &input, output };
+                if let Some(other) = inspector(&shown)? {
+                    *value = Some(other);
+                }
+            }
+        }
+        self.outputs(&values)
+    }
+}

@@ -1,0 +1,209 @@
+//! A model and another runtime, called with the same inputs and looked at together.
+
+use super::{
+    other::{Inner, Other},
+    screen::Screen,
+};
+use crate::{
+    backends::candle::Inspected,
+    comparison::{Comparison, Difference, Parting, Rule, Seen},
+    failure::Failure,
+    quant::RangeSource,
+    session::Session,
+    tasks::Runner,
+};
+use candle_core::{DType, Device, Tensor};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Both, and what was found so far.
+pub struct Comparing<'a> {
+    session: &'a mut Session,
+    other: Other,
+    /// What was found.
+    pub comparison: Comparison,
+    /// Inputs that the other does not have.
+    left_out: BTreeSet<String>,
+    screen: Screen,
+}
+
+/// The results of a call: ours are computed as they are, or from their codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Run {
+    Free,
+    Given,
+}
+
+impl<'a> Comparing<'a> {
+    /// Nothing compared yet.
+    pub fn new(session: &'a mut Session, other: Other, screen: Screen) -> Comparing<'a> {
+        Comparing { session, other, comparison: Comparison::default(), left_out: BTreeSet::new(), screen }
+    }
+
+    /// Calls both with the inputs that both have, and compares. Gives our outputs.
+    ///
+    /// # Errors
+    /// Either fails, or they have no output in common.
+    pub fn call(&mut self, inputs: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, Failure> {
+        let inputs = self.shared(inputs);
+        let theirs = self.other.call(&inputs)?;
+        let outputs = self.inspect(&inputs, &theirs, Run::Free)?;
+        if self.outputs(&outputs, &theirs, Run::Free)? == 0 {
+            let ours: Vec<&str> = outputs.keys().map(String::as_str).collect();
+            let message = format!("`{}` has no output of the spec's", self.other.file());
+            return Err(Failure::input(message)
+                .help(format!("the outputs of this call are {}", crate::names::list_of(ours))));
+        }
+        if !self.comparison.quantizers.is_empty() {
+            let again = self.inspect(&inputs, &theirs, Run::Given)?;
+            self.outputs(&again, &theirs, Run::Given)?;
+        }
+        self.comparison.calls += 1;
+        Ok(outputs)
+    }
+
+    /// What the other is called in results.
+    pub fn name(&self) -> String {
+        self.other.name()
+    }
+
+    /// Without those of the model's inputs that the other does not have; says so once.
+    fn shared(&mut self, inputs: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+        let own = self.session.own_inputs(inputs);
+        let mut shared = inputs.clone();
+        for name in own.into_keys().filter(|name| !self.other.takes(name)) {
+            shared.remove(&name);
+            if !self.left_out.contains(&name) {
+                self.screen
+                    .note(&format!("`{}` has no input `{name}`: both are run without it", self.other.file()));
+                self.left_out.insert(name);
+            }
+        }
+        shared
+    }
+
+    /// Our outputs, every quantizer compared meanwhile.
+    fn inspect(
+        &mut self,
+        inputs: &BTreeMap<String, Tensor>,
+        theirs: &BTreeMap<String, Tensor>,
+        run: Run,
+    ) -> Result<BTreeMap<String, Tensor>, Failure> {
+        let (_, known) = self.session.program().interface();
+        let asked = theirs.keys().map(|name| name.split_once('.').map_or(name.as_str(), |(list, _)| list));
+        let asked: BTreeSet<String> = asked.filter(|name| known.contains(*name)).map(str::to_owned).collect();
+        let Comparing { session, other, comparison, .. } = self;
+        session.inspect(inputs, &asked, &mut |seen| {
+            let mut instead = None;
+            for name in &seen.names {
+                match other.inner(name, seen, theirs) {
+                    Some(inner) => {
+                        look(comparison, name, seen, &inner, run)?;
+                        instead = instead.or_else(|| replacement(seen.output, inner.output));
+                    }
+                    None => comparison.lacks(name),
+                }
+            }
+            Ok(instead.filter(|_| run == Run::Given))
+        })
+    }
+
+    /// Compares the outputs that both have; gives how many.
+    fn outputs(
+        &mut self,
+        ours: &BTreeMap<String, Tensor>,
+        theirs: &BTreeMap<String, Tensor>,
+        run: Run,
+    ) -> Result<usize, Failure> {
+        let mut count = 0;
+        for (name, own) in ours {
+            let Some(other) = theirs.get(name) else { continue };
+            let found = if own.dims() == other.dims() {
+                let row = own.dims().last().copied().unwrap_or(1);
+                Ok(Difference::of(&numbers(own)?, &numbers(other)?, row))
+            } else {
+                Err(other.dims().to_vec())
+            };
+            self.comparison.output(name, own.dims(), found, run == Run::Given);
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+impl Runner for Comparing<'_> {
+    fn run(
+        &mut self,
+        inputs: &BTreeMap<String, Tensor>,
+        _: &[&str],
+    ) -> Result<BTreeMap<String, Tensor>, Failure> {
+        let own = self.session.own_inputs(inputs);
+        self.call(&own)
+    }
+}
+
+/// Compares what both made at a quantizer.
+fn look(
+    comparison: &mut Comparison,
+    name: &str,
+    seen: &Inspected<'_>,
+    theirs: &Inner<'_>,
+    run: Run,
+) -> Result<(), Failure> {
+    let finding = comparison.quantizer(name, seen.output.dims());
+    let same = |tensor: &&Tensor| tensor.dims() == seen.output.dims();
+    if !same(&theirs.output) {
+        finding.their_shape = Some(theirs.output.dims().to_vec());
+        return Ok(());
+    }
+    let (input, output) = (numbers(seen.input)?, numbers(seen.output)?);
+    let their_output = numbers(theirs.output)?;
+    let their_input = theirs.input.filter(same).map(numbers).transpose()?;
+    let rule = rule(seen, &input)?;
+    let mut their_rule = match &their_input {
+        Some(input) => self::rule(seen, input)?,
+        None => rule.clone(),
+    };
+    if let Some(scales) = theirs.scales {
+        their_rule = their_rule.with_scales(scales);
+        let differ = |(a, b): &(f32, f32)| a != b;
+        finding.scales = rule.scales().into_iter().zip(their_rule.scales()).find(differ);
+    }
+    let ours = Seen { input: Some(&input), output: &output };
+    let theirs = Seen { input: their_input.as_deref(), output: &their_output };
+    let found = Parting::of((&rule, ours), (&their_rule, theirs));
+    match run {
+        Run::Free => finding.free.join(found),
+        Run::Given => finding.given.get_or_insert_default().join(found),
+    }
+    Ok(())
+}
+
+/// How the quantizer makes codes of this input.
+fn rule(seen: &Inspected<'_>, input: &[f32]) -> Result<Rule, Failure> {
+    let scheme = &seen.quantizer.scheme;
+    let dims = seen.input.dims();
+    let axis = scheme.axis.and_then(|axis| {
+        let from_end = dims.len().checked_sub(usize::try_from(axis.unsigned_abs()).ok()?);
+        if axis < 0 { from_end } else { usize::try_from(axis).ok() }
+    });
+    let (channels, inner) = match axis.and_then(|axis| dims.get(axis..)?.split_first()) {
+        Some((channels, rest)) => (*channels, rest.iter().product()),
+        None => (1, input.len()),
+    };
+    if scheme.range == RangeSource::Dynamic {
+        return Ok(Rule::measured(scheme, input, channels, inner));
+    }
+    Ok(Rule::new(scheme, &numbers(seen.range)?, inner))
+}
+
+/// Their tensor in place of ours.
+fn replacement(ours: &Tensor, theirs: &Tensor) -> Option<Tensor> {
+    let same = theirs.dims() == ours.dims();
+    same.then(|| theirs.to_dtype(ours.dtype())?.to_device(ours.device())).and_then(Result::ok)
+}
+
+/// The numbers of a tensor in order, as f32.
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>, Failure> {
+    let numbers = || tensor.to_device(&Device::Cpu)?.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>();
+    numbers().map_err(|error| Failure::outside(format!("a tensor cannot be compared: {error}")))
+}

@@ -1,0 +1,168 @@
+//! The other runtime: an ONNX model that is run, or a file of what came out elsewhere.
+
+use super::{
+    args,
+    runtime::{Runtime, Setup},
+    tensors,
+};
+use crate::{
+    backends::candle::Inspected,
+    failure::Failure,
+    names::list_of,
+    onnx::{Pair, Surface},
+};
+use candle_core::Tensor;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs, io,
+    path::Path,
+};
+
+/// Another runtime.
+#[derive(Debug)]
+pub enum Other {
+    /// An ONNX model.
+    Model {
+        /// Its file, for messages.
+        file: String,
+        /// Where it runs.
+        runtime: Box<Runtime>,
+        /// Its inputs and outputs.
+        surface: Surface,
+        /// Its inner values, by the names of quantizers.
+        pairs: HashMap<String, Pair>,
+    },
+    /// What came out elsewhere, of one call.
+    File {
+        /// For messages.
+        file: String,
+        /// Outputs and inner values; nothing once they were compared.
+        tensors: Option<BTreeMap<String, Tensor>>,
+    },
+}
+
+/// What the other runtime made at a quantizer.
+#[derive(Clone, Copy, Debug)]
+pub struct Inner<'a> {
+    /// What its quantizer saw, if that is known.
+    pub input: Option<&'a Tensor>,
+    /// What it made of it.
+    pub output: &'a Tensor,
+    /// Its scales, if they are known.
+    pub scales: Option<&'a [f32]>,
+}
+
+impl Other {
+    /// Opens what the command line names.
+    ///
+    /// # Errors
+    /// There is no such file, it is not what it should be, or there is no runtime for it.
+    pub fn open(arguments: &args::Compare) -> Result<Other, Failure> {
+        match (&arguments.onnx, &arguments.outputs) {
+            (Some(model), _) => Other::model(model, arguments),
+            (None, Some(outputs)) => {
+                let tensors = Some(tensors::read(outputs)?);
+                Ok(Other::File { file: outputs.display().to_string(), tensors })
+            }
+            (None, None) => Err(Failure::usage("there is nothing to compare with")
+                .help("name an ONNX model by `--onnx`, or outputs by `--outputs`")),
+        }
+    }
+
+    fn model(path: &Path, arguments: &args::Compare) -> Result<Other, Failure> {
+        let file = path.display().to_string();
+        let cannot = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Failure::input(format!("there is no file `{file}`")),
+            _ => Failure::outside(format!("`{file}` cannot be read: {error}")),
+        };
+        let bytes = fs::read(path).map_err(cannot)?;
+        let mut surface = Surface::of(&bytes)
+            .map_err(|reason| Failure::input(format!("`{file}` is not an ONNX model: {reason}")))?;
+        if arguments.optimize {
+            surface.pairs.clear();
+        }
+        let full = fs::canonicalize(path).map_err(cannot)?;
+        let setup = Setup {
+            python: arguments.python.as_deref(),
+            folder: full.parent().unwrap_or(&full),
+            optimize: arguments.optimize,
+            threads: arguments.engine.machine.threads,
+        };
+        let runtime = Box::new(Runtime::start(&surface.with_inner(bytes), &setup)?);
+        let pairs = surface.pairs.iter().map(|pair| (pair.output.clone(), pair.clone())).collect();
+        Ok(Other::Model { file, runtime, surface, pairs })
+    }
+
+    /// What it is called in results.
+    pub fn name(&self) -> String {
+        match self {
+            Other::Model { runtime, .. } => runtime.name.clone(),
+            Other::File { file, .. } => file.clone(),
+        }
+    }
+
+    /// Its file, for messages.
+    pub fn file(&self) -> &str {
+        match self {
+            Other::Model { file, .. } | Other::File { file, .. } => file,
+        }
+    }
+
+    /// It has this input; of a file nobody knows.
+    pub fn takes(&self, input: &str) -> bool {
+        match self {
+            Other::Model { surface, .. } => surface.inputs.iter().any(|known| known == input),
+            Other::File { .. } => true,
+        }
+    }
+
+    /// What it makes of these inputs, by name.
+    ///
+    /// # Errors
+    /// It needs other inputs, or it fails; a file has the results of one call alone.
+    pub fn call(&mut self, inputs: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, Failure> {
+        match self {
+            Other::Model { file, runtime, surface, .. } => {
+                let lacking = surface.inputs.iter().filter(|name| !inputs.contains_key(*name));
+                let lacking: Vec<&str> = lacking.map(String::as_str).collect();
+                if !lacking.is_empty() {
+                    let message = format!("`{file}` needs {}, not given here", list_of(lacking));
+                    return Err(
+                        Failure::input(message).help("give every input in a safetensors file by `--tensors`")
+                    );
+                }
+                let mut results = runtime.call(inputs)?;
+                // A quantizer may see an input itself.
+                for (name, tensor) in inputs {
+                    results.entry(name.clone()).or_insert_with(|| tensor.clone());
+                }
+                Ok(results)
+            }
+            Other::File { file, tensors } => tensors.take().ok_or_else(|| {
+                Failure::input(format!("`{file}` has the outputs of one call, but these inputs take several"))
+                    .help("give the inputs of that call by `--tensors`, or a larger `--batch`")
+            }),
+        }
+    }
+
+    /// What it made at one of these quantizers.
+    pub fn inner<'a>(
+        &'a self,
+        name: &str,
+        seen: &Inspected<'_>,
+        results: &'a BTreeMap<String, Tensor>,
+    ) -> Option<Inner<'a>> {
+        let output = results.get(name);
+        match self {
+            Other::Model { pairs, .. } => {
+                let pair = pairs.get(name)?;
+                Some(Inner {
+                    input: results.get(&pair.input),
+                    output: output?,
+                    scales: pair.scale.as_deref(),
+                })
+            }
+            Other::File { .. } => Some(Inner { input: results.get(seen.of), output: output?, scales: None }),
+        }
+    }
+}
