@@ -31,6 +31,11 @@ use std::{
 /// Writes a model.
 pub fn export(arguments: &args::Export, screen: Screen) -> Result<ExitCode, Stop> {
     let target = &arguments.target;
+    if arguments.form == Some(args::ModelForm::Onnx) && arguments.output.is_none() {
+        return Err(Failure::usage("there is no place to write the model to")
+            .help("name a file with `-o model.onnx`")
+            .into());
+    }
     let machine = args::Machine { dtype: target.dtype, ..args::Machine::default() };
     let engine = args::Engine { float: target.float, amax: target.amax.clone(), machine };
     let named = Named::from(&arguments.model);

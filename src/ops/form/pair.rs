@@ -47,14 +47,18 @@ pub(in crate::ops) fn pair(
     }
     let dtype = x.ty.dtype;
     let mut value = if dtype == DType::F32 { x.value.clone() } else { form.cast(&x.value, DType::F32) };
-    let (scale, count) = if quantizer.dynamic {
-        (measured(&value, &x, scalars, form)?, None)
+    let (scale, zero_point) = if quantizer.dynamic {
+        let scale = measured(&value, &x, scalars, form)?;
+        // An axis that keeps its own ranges has a known size.
+        let size = axis.and_then(|axis| x.ty.shape.get(usize::try_from(axis).ok()?)?.as_known());
+        let count = size.and_then(|size| usize::try_from(size).ok());
+        (scale, zero_point(&stored, count, form)?)
     } else {
         let range = range(quantizer, constant(&amax)?)?;
         value = limited(value, &range, codes, &stored, form)?;
-        scale_of(&range.amax, codes, axis, form)?
+        let (scale, count) = scale_of(&range.amax, codes, axis, form)?;
+        (scale, zero_point(&stored, count, form)?)
     };
-    let zero_point = zero_point(&stored, count, form)?;
     let attributes = axis_attribute(axis);
     let inputs = [&value, &scale, &zero_point];
     let quantized = form.labelled("QuantizeLinear", &inputs, attributes.clone(), "codes");
