@@ -89,7 +89,7 @@ impl Other {
             threads: arguments.engine.machine.threads,
         };
         let runtime = Box::new(Runtime::start(&surface.with_inner(bytes), &setup)?);
-        let pairs = surface.pairs.iter().map(|pair| (pair.output.clone(), pair.clone())).collect();
+        let pairs = surface.pairs.iter().map(|pair| (pair.name.clone(), pair.clone())).collect();
         Ok(Other::Model { file, runtime, surface, pairs })
     }
 
@@ -152,17 +152,15 @@ impl Other {
         seen: &Inspected<'_>,
         results: &'a BTreeMap<String, Tensor>,
     ) -> Option<Inner<'a>> {
-        let output = results.get(name);
         match self {
             Other::Model { pairs, .. } => {
                 let pair = pairs.get(name)?;
-                Some(Inner {
-                    input: results.get(&pair.input),
-                    output: output?,
-                    scales: pair.scale.as_deref(),
-                })
+                let output = results.get(&pair.output)?;
+                Some(Inner { input: results.get(&pair.input), output, scales: pair.scale.as_deref() })
             }
-            Other::File { .. } => Some(Inner { input: results.get(seen.of), output: output?, scales: None }),
+            Other::File { .. } => {
+                Some(Inner { input: results.get(seen.of), output: results.get(name)?, scales: None })
+            }
         }
     }
 }

@@ -83,11 +83,14 @@ impl Rule {
         Rule::new(&Scheme { range: RangeSource::Dynamic, ..scheme.clone() }, &range, inner)
     }
 
-    /// The same with other scales, as many as it has or one for all.
+    /// The same with other scales, as many as it has or one for all. The least scale that there is, and
+    /// less, is 0: runtimes refuse 0 itself.
     pub fn with_scales(&self, scales: &[f32]) -> Rule {
-        let into = |scale: f32| if scale == 0.0 { f32::INFINITY } else { scale };
         let scales = scales.iter().cycle();
-        let other = |(grid, scale): (&Grid, &f32)| Grid { into: into(*scale), back: *scale, ..*grid };
+        let other = |(grid, scale): (&Grid, &f32)| match *scale {
+            none if none <= f32::MIN_POSITIVE => Grid { into: f32::INFINITY, back: 0.0, ..*grid },
+            scale => Grid { into: scale, back: scale, ..*grid },
+        };
         Rule { grids: self.grids.iter().zip(scales).map(other).collect(), ..self.clone() }
     }
 
@@ -99,6 +102,21 @@ impl Rule {
     /// The grid of each number, in order.
     fn along(&self) -> impl Iterator<Item = Grid> {
         self.grids.iter().flat_map(|grid| std::iter::repeat_n(*grid, self.inner)).cycle()
+    }
+
+    /// The numbers as far as codes tell them apart: those beyond the outermost codes, or a learned range,
+    /// brought there, as some models do before they quantize.
+    fn brought(&self, input: &[f32]) -> Vec<f32> {
+        let within = |value: f32, low: f32, high: f32| match value {
+            above if above > high => high,
+            below if below < low => low,
+            inside => inside,
+        };
+        let bring = |(value, grid): (&f32, Grid)| {
+            let value = within(*value, grid.low, grid.high);
+            within(value, self.codes.least * grid.back, self.codes.largest * grid.back)
+        };
+        input.iter().zip(self.along()).map(bring).collect()
     }
 
     /// The code of a number that a quantizer made.
@@ -158,21 +176,21 @@ impl Parting {
 
 /// Why codes differ: each side with its rule, what it saw, and its codes.
 fn reasons(ours: (&Rule, &[f32], &[f32]), theirs: (&Rule, &[f32], &[f32])) -> Reasons {
-    let mut found = Reasons { input: Difference::of(ours.1, theirs.1, ours.1.len()), ..Reasons::default() };
+    let (own, other) = (ours.0.brought(ours.1), theirs.0.brought(theirs.1));
+    let mut found = Reasons { input: Difference::of(&own, &other, own.len()), ..Reasons::default() };
     let rounding = magnitude(ours.1) * ROUNDING;
-    let own = ours.1.iter().zip(ours.2).zip(ours.0.along());
-    let other = theirs.1.iter().zip(theirs.2).zip(theirs.0.along());
+    let own = own.iter().zip(ours.2).zip(ours.0.along());
+    let other = other.iter().zip(theirs.2).zip(theirs.0.along());
     for (((x, a), grid), ((y, b), their_grid)) in own.zip(other) {
-        let (x, y) = (brought(*x, grid), brought(*y, their_grid));
-        let explained = !is_other(theirs.0.code(theirs.0.codes.round(y, their_grid), their_grid), *b);
+        let explained = !is_other(theirs.0.code(theirs.0.codes.round(*y, their_grid), their_grid), *b);
         found.unexplained += u64::from(!explained);
         if is_other(*a, *b) {
             found.by_rounding += u64::from(explained && (x - y).abs() <= rounding);
-            let of = |value: f32, grid: Grid| f64::from(value) / f64::from(grid.into);
+            let steps = |value: f32, grid: Grid| f64::from(value) / f64::from(grid.into);
             let tie = f64::midpoint(f64::from(*a), f64::from(*b));
             // Steps between neighbouring E4M3 numbers are not all alike.
             let step = if ours.0.codes.float { f64::from((a - b).abs()) } else { 1.0 };
-            let far = (of(x, grid) - tie).abs().max((of(y, their_grid) - tie).abs()) / step;
+            let far = (steps(*x, grid) - tie).abs().max((steps(*y, their_grid) - tie).abs()) / step;
             found.farthest = if far.is_nan() { f64::INFINITY } else { found.farthest.max(far) };
         }
     }
@@ -182,12 +200,6 @@ fn reasons(ours: (&Rule, &[f32], &[f32]), theirs: (&Rule, &[f32], &[f32])) -> Re
 /// Not the same code; NaN is the same as NaN.
 fn is_other(a: f32, b: f32) -> bool {
     a != b && !(a.is_nan() && b.is_nan())
-}
-
-/// A number brought into a learned range. NaN stays NaN.
-fn brought(value: f32, grid: Grid) -> f32 {
-    let value = if value > grid.high { grid.high } else { value };
-    if value < grid.low { grid.low } else { value }
 }
 
 #[cfg(test)]

@@ -8,17 +8,17 @@
 
 mod constant;
 mod emit;
-mod inner;
 mod layout;
 mod model;
 pub mod opset;
 pub(crate) mod proto;
+mod surface;
 mod text;
 pub mod triton;
 
 pub use emit::emit;
-pub use inner::{Pair, Surface};
 pub use model::{Model, WriteError};
+pub use surface::{Pair, Surface};
 
 use crate::{ops::form::Dialect, source::Sources};
 

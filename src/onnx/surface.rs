@@ -19,7 +19,10 @@ pub struct Surface {
 /// A QuantizeLinear and the DequantizeLinear after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
-    /// The name of the value after both: in models that qdqc writes, that of the quantizer.
+    /// The quantizer's name, where the codes are called `<name>/codes` as in models that qdqc writes, or
+    /// else that of the value after both.
+    pub name: String,
+    /// The name of the value after both.
     pub output: String,
     /// The name of the value before.
     pub input: String,
@@ -93,8 +96,10 @@ fn pairs(graph: &GraphProto, constants: &HashMap<&str, Option<Vec<f32>>>) -> Vec
             let before = quantized.get(node.input.first()?.as_str())?;
             let [input, scale, ..] = before.input.as_slice() else { return None };
             let scale = constants.get(scale.as_str()).cloned().flatten();
-            let output = node.output.first()?.clone();
-            (!constants.contains_key(input.as_str())).then(|| Pair { output, input: input.clone(), scale })
+            let (codes, output) = (before.output.first()?, node.output.first()?.clone());
+            let name = codes.strip_suffix("/codes").unwrap_or(&output).to_owned();
+            let pair = || Pair { name, output, input: input.clone(), scale };
+            (!constants.contains_key(input.as_str())).then(pair)
         })
         .collect()
 }
@@ -127,8 +132,8 @@ mod tests {
             initializer: vec![raw, list, float("w")],
             node: vec![
                 NodeProto { attribute: vec![constant], ..node("Constant", &[], "two") },
-                node("QuantizeLinear", &["x", "raw"], "q/codes"),
-                node("DequantizeLinear", &["q/codes", "raw"], "q"),
+                node("QuantizeLinear", &["x", "raw"], "first/codes"),
+                node("DequantizeLinear", &["first/codes", "raw"], "q"),
                 node("QuantizeLinear", &["w", "list"], "w/codes"),
                 node("DequantizeLinear", &["w/codes", "list"], "wq"),
                 node("MatMul", &["q", "wq"], "y"),
@@ -136,8 +141,8 @@ mod tests {
                 node("DequantizeLinear", &["r/codes", "two"], "r"),
                 node("QuantizeLinear", &["r", "list"], "s/codes"),
                 node("DequantizeLinear", &["s/codes", "list"], "s"),
-                node("QuantizeLinear", &["s", "computed"], "t/codes"),
-                node("DequantizeLinear", &["t/codes", "computed"], "t"),
+                node("QuantizeLinear", &["s", "computed"], "codes of t"),
+                node("DequantizeLinear", &["codes of t", "computed"], "t"),
             ],
             ..GraphProto::default()
         };
@@ -154,13 +159,14 @@ mod tests {
         let found: Vec<_> = surface
             .pairs
             .iter()
-            .map(|pair| (pair.input.as_str(), pair.output.as_str(), pair.scale.as_deref()))
+            .map(|pair| [pair.name.as_str(), pair.input.as_str(), pair.output.as_str()])
+            .zip(surface.pairs.iter().map(|pair| pair.scale.as_deref()))
             .collect();
-        let expected: [(&str, &str, Option<&[f32]>); 4] = [
-            ("x", "q", Some(&[0.5])),
-            ("y", "r", Some(&[2.0])),
-            ("r", "s", Some(&[0.25, 0.125])),
-            ("s", "t", None),
+        let expected: [([&str; 3], Option<&[f32]>); 4] = [
+            (["first", "x", "q"], Some(&[0.5])),
+            (["r", "y", "r"], Some(&[2.0])),
+            (["s", "r", "s"], Some(&[0.25, 0.125])),
+            (["t", "s", "t"], None),
         ];
         assert_eq!(found, expected);
     }
