@@ -1,4 +1,4 @@
-//! `qdqc explain`: an error code, an operator, or a quantizer.
+//! `qdqc explain`: an error code, a rule of a target, an operator, or a quantizer.
 
 use super::{
     Stop, args, flow, output,
@@ -13,6 +13,7 @@ use crate::{
     failure::Failure,
     graph::{Graph, Quantizer},
     names,
+    onnx::lint,
     ops::{self, Op},
     page::numbers,
     quant::RangeSource,
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 /// Prints what is known under a name.
 pub fn explain(arguments: &args::Explain, screen: Screen) -> Result<ExitCode, Stop> {
     let what = arguments.what.trim();
-    let (text, document) = match code(what).or_else(|| operator(what)) {
+    let (text, document) = match code(what).or_else(|| rule(what)).or_else(|| operator(what)) {
         Some(found) => found,
         None => quantizer(what, arguments, screen)?,
     };
@@ -43,6 +44,15 @@ fn code(what: &str) -> Option<Explanation> {
     let found = codes::find(what)?;
     let text = format!("{}: {}\n\n{}", found.code.0, found.title, filled(found.text));
     Some((text, json!({ "code": found.code.0, "title": found.title, "text": found.text })))
+}
+
+fn rule(what: &str) -> Option<Explanation> {
+    let (rule, text) = lint::manual_entry(what)?;
+    let document = json!({
+        "rule": rule.code, "title": rule.title, "effect": rule.effect, "text": rule.text, "help": rule.help,
+        "source": rule.source,
+    });
+    Some((filled(&text), document))
 }
 
 /// Paragraphs in lines of at most 80 characters.
@@ -193,7 +203,7 @@ const NEAREST: usize = 3;
 
 fn unknown(what: &str, argument: &str, graph: &Graph) -> Failure {
     let text = format!(
-        "there is no error code, operator, or quantizer of `{argument}` called `{}`",
+        "there is no error code, rule, operator, or quantizer of `{argument}` called `{}`",
         if what.len() > LONGEST { names::shortened(what) } else { what.to_owned() }
     );
     let near = match what.contains('.') {

@@ -15,6 +15,7 @@ mod export;
 mod flow;
 mod fmt;
 pub mod interrupt;
+mod lint;
 mod list;
 pub mod model;
 mod new;
@@ -100,5 +101,6 @@ fn dispatch(command: &Command, screen: Screen) -> Result<ExitCode, Stop> {
         Command::Export(arguments) => export::export(arguments, screen),
         Command::Eval(arguments) => eval::eval(arguments, screen),
         Command::Compare(arguments) => compare::compare(arguments, screen),
+        Command::Lint(arguments) => lint::lint(arguments),
     }
 }

@@ -9,9 +9,12 @@
 mod constant;
 mod emit;
 mod layout;
+pub mod lint;
 mod model;
 pub mod opset;
+pub mod profile;
 pub(crate) mod proto;
+pub mod read;
 mod surface;
 mod text;
 pub mod triton;

@@ -5,6 +5,7 @@ mod compare;
 mod eval;
 mod export;
 mod inspect;
+mod lint;
 mod run;
 mod shared;
 mod spec;
@@ -14,6 +15,7 @@ pub use compare::Compare;
 pub use eval::Eval;
 pub use export::{ActivationType, Export, Interface, ModelForm, Profile, Target, WeightForm};
 pub use inspect::{By, Report, Sensitivity};
+pub use lint::Lint;
 pub use run::{Input, Reading, Run};
 pub use shared::{Data, Engine, FloatType, Format, Machine, Model};
 pub use spec::{Check, Explain, Fmt, Form, List, New, Settings, Show};
@@ -96,6 +98,8 @@ pub enum Command {
     Export(Box<Export>),
     /// Compare a model with another runtime's outputs, quantizer by quantizer
     Compare(Box<Compare>),
+    /// Find what a target would reject of an ONNX file, or run in float
+    Lint(Lint),
 }
 
 #[cfg(test)]

@@ -143,12 +143,13 @@ pub enum Form {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:\n  \
     qdqc explain E0203\n  \
+    qdqc explain T08\n  \
     qdqc explain softmax\n  \
     qdqc explain matmul_q_input_quantizer\n  \
     qdqc explain bert.encoder.layer.3.output.dense._input_quantizer\n  \
     qdqc explain layer.3.output.dense._input_quantizer --spec question-answering -c my-int8")]
 pub struct Explain {
-    /// An error code, an operator, or the name of a quantizer
+    /// An error code, a rule of `qdqc lint`, an operator, or the name of a quantizer
     #[arg(value_name = "WHAT")]
     pub what: String,
 
