@@ -12,13 +12,13 @@ use crate::{
     config::Config,
     failure::Failure,
     graph::Graph,
-    onnx::{self, Layout, Model, WriteError, opset, triton},
+    onnx::{self, Model, WriteError, opset, profile::Profile, triton},
     ops::form::Dialect,
     quant::{Mode, Storage},
+    report,
     session::Session,
     source::Sources,
 };
-use clap::ValueEnum;
 use std::{
     collections::BTreeSet,
     fs,
@@ -46,6 +46,7 @@ pub fn export(arguments: &args::Export, screen: Screen) -> Result<ExitCode, Stop
     let places = places(arguments)?;
     let (graph, model) = make(&mut session, arguments, &sources).map_err(Stop::within(&sources))?;
     model::show_notes(&mut session, screen);
+    hold_to_rules(&graph, &model, target.profile, &sources, screen).map_err(Stop::within(&sources))?;
     if arguments.form == Some(args::ModelForm::Text) {
         let text = model.text()?;
         match &arguments.output {
@@ -101,8 +102,7 @@ fn describe(
     let outputs: Vec<String> = answers.flat_map(|answer| answer.outputs.clone()).collect();
     let labels = config.labels();
     let labelled = (!labels.is_empty() && !outputs.is_empty()).then_some((&outputs[..], LABELS));
-    let profile = arguments.target.profile.unwrap_or_default();
-    let tensorrt = profile == args::Profile::Tensorrt;
+    let tensorrt = arguments.target.profile.name == "tensorrt";
     let text = triton::config(graph, &triton::Repository { name: &name, tensorrt, labelled });
     write_file(&folder.join("config.pbtxt"), text.as_bytes(), Existing::Replace)?;
     if labelled.is_some() {
@@ -122,16 +122,31 @@ fn make(
     let (given, outputs) = interface(session, &arguments.interface)?;
     let config = session.config().clone();
     let (graph, weights) = session.exported(given, outputs)?;
-    let profile = arguments.target.profile.unwrap_or_default();
     let options = onnx::Options {
         dialect: dialect(&graph, &arguments.target)?,
-        layout: layout(profile),
+        layout: arguments.target.profile.layout,
         sources: sources.clone(),
         description: format!("{}, from the qdqc spec {}", graph.name, arguments.model.spec),
         metadata: metadata(&config, &graph, arguments),
     };
     let model = onnx::emit(&graph, weights, &options)?;
     Ok((graph, model))
+}
+
+/// Shows what the target would not run as meant; fails where it would not take the model.
+fn hold_to_rules(
+    graph: &Graph,
+    model: &Model,
+    profile: &Profile,
+    sources: &Sources,
+    screen: Screen,
+) -> Result<(), Failure> {
+    let found = onnx::located(graph, &model.lint(profile));
+    if found.has_errors() {
+        return Err(Failure::Diagnostics(found));
+    }
+    screen.write(&report::render(&found, sources, screen.color));
+    Ok(())
 }
 
 /// The inputs and the outputs on request that the model is to have.
@@ -157,7 +172,7 @@ const PRESENT: &str = "present";
 /// How quantizers are written, for a target.
 fn dialect(graph: &Graph, target: &args::Target) -> Result<Dialect, Failure> {
     let opset = match target.opset {
-        None => least_opset(graph).max(opset::USUAL),
+        None => least_opset(graph).max(target.profile.opset),
         Some(given) if (opset::OLDEST..=opset::NEWEST).contains(&given) => given,
         Some(given) => {
             let (oldest, newest) = (opset::OLDEST, opset::NEWEST);
@@ -165,14 +180,11 @@ fn dialect(graph: &Graph, target: &args::Target) -> Result<Dialect, Failure> {
                 .help(format!("give one from {oldest} to {newest}")));
         }
     };
-    let profile = target.profile.unwrap_or_default();
-    let fuses = profile == args::Profile::Onnxruntime;
+    let profile = target.profile;
     Ok(Dialect {
         opset,
-        folded: target
-            .weights
-            .map_or(profile != args::Profile::Tensorrt, |form| form == args::WeightForm::Folded),
-        shifted: target.activations.map_or(fuses, |ty| ty == args::ActivationType::Uint8),
+        folded: target.weights.map_or(profile.folded, |form| form == args::WeightForm::Folded),
+        shifted: target.activations.map_or(profile.shifted, |ty| ty == args::ActivationType::Uint8),
     })
 }
 
@@ -184,11 +196,6 @@ fn least_opset(graph: &Graph) -> i64 {
         Storage::Integer { .. } => opset::OLDEST,
     });
     least.max().unwrap_or(opset::OLDEST)
-}
-
-fn layout(profile: args::Profile) -> Layout {
-    let fuses = profile == args::Profile::Onnxruntime;
-    Layout { wide_biases: fuses, separate_norms: fuses }
 }
 
 /// What the model says of where it comes from.
@@ -207,13 +214,11 @@ fn metadata(config: &Config, graph: &Graph, arguments: &args::Export) -> Vec<(St
         .iter()
         .map(|check| format!("{} {} {}", check.left, check.comparison, check.right))
         .collect();
-    let profile = arguments.target.profile.unwrap_or_default();
-    let profile = profile.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
     let entries = [
         ("qdqc.spec", arguments.model.spec.clone()),
         ("qdqc.model", graph.name.clone()),
         ("qdqc.config", serde_json::Value::Object(config.fields().clone()).to_string()),
-        ("qdqc.profile", profile),
+        ("qdqc.profile", arguments.target.profile.name.to_owned()),
         ("qdqc.quantizers", graph.quantizers.len().to_string()),
         ("qdqc.numeric_modes", modes.into_iter().collect::<Vec<_>>().join(", ")),
         ("qdqc.requires", requires.join("; ")),

@@ -4,6 +4,7 @@ use super::{
     Model, Options,
     constant::{self, data_type},
     layout,
+    located::unsaid,
     model::Pending,
     opset,
     proto::{
@@ -15,15 +16,12 @@ use super::{
     },
 };
 use crate::{
-    codes,
-    diagnostic::{Diagnostic, Diagnostics},
     failure::Failure,
     graph::{Checked, Graph, Node, NodeId, NodeKind},
     ops::{
         Mismatch, Op, candle_dtype,
         form::{self, Constant, Element, Form, NodeAttribute, Numbers, Operand, Sizes, Source, Value},
     },
-    span::Span,
     types::{Bindings, TensorType},
 };
 use candle_core::{Device, Tensor};
@@ -40,7 +38,7 @@ pub fn emit(graph: &Checked, weights: &HashMap<String, Tensor>, options: &Option
         emitter.node(id, node)?;
     }
     if !emitter.problems.is_empty() {
-        return Err(Failure::Diagnostics(gathered(emitter.problems)));
+        return Err(Failure::Diagnostics(unsaid(&graph, &emitter.problems)));
     }
     emitter.finish()
 }
@@ -78,7 +76,7 @@ struct Emitter<'a> {
     constants: BTreeMap<String, Constant>,
     /// What nodes say of themselves, by the spec's name.
     rules: HashMap<String, String>,
-    problems: Vec<(Span, String, Mismatch)>,
+    problems: Vec<(String, Mismatch)>,
 }
 
 impl<'a> Emitter<'a> {
@@ -188,9 +186,7 @@ impl<'a> Emitter<'a> {
                 Some(Made::Value(result))
             }
             Err(mismatch) => {
-                let span = self.graph.attached.iter().find(|(at, _)| self.graph.node(*at).name == node.name);
-                let rule = span.and_then(|(_, at)| self.graph.quantizers.get(*at)).map(|one| one.rule);
-                self.problems.push((rule.unwrap_or(node.span), node.name.clone(), mismatch));
+                self.problems.push((node.name.clone(), mismatch));
                 None
             }
         }
@@ -311,8 +307,9 @@ impl<'a> Emitter<'a> {
 }
 
 /// Bytes of a constant that is written with the rest of the model; larger ones are
-/// turned into bytes when the file is written, one after the other.
-const SMALL: usize = 1024;
+/// turned into bytes when the file is written, one after the other. Scales are not, so
+/// that rules can look at them.
+const SMALL: usize = 64 * 1024;
 
 /// Where the symbols of a graph come from.
 fn sources(graph: &Graph) -> BTreeMap<crate::types::Symbol, Source> {
@@ -393,32 +390,6 @@ fn one_number(value: f64, element: Element) -> TensorProto {
     let Ok(numbers) = tensor else { return TensorProto::default() };
     let constant = Constant { name: String::new(), element, numbers };
     TensorProto { raw_data: constant::bytes(&constant).ok(), name: None, ..constant::header(&constant) }
-}
-
-/// One diagnostic for each reason and place.
-fn gathered(problems: Vec<(Span, String, Mismatch)>) -> Diagnostics {
-    let mut groups: Vec<(Span, Mismatch, Vec<String>)> = Vec::new();
-    for (span, name, mismatch) in problems {
-        match groups.iter_mut().find(|(at, known, _)| *at == span && *known == mismatch) {
-            Some((.., names)) => names.push(name),
-            None => groups.push((span, mismatch, vec![name])),
-        }
-    }
-    let mut diagnostics = Diagnostics::default();
-    for (span, mismatch, names) in groups {
-        let first = names.first().map_or("", String::as_str);
-        let more = match names.len() {
-            0 | 1 => String::new(),
-            count => format!(" and {} more", count - 1),
-        };
-        let message = format!("`{first}`{more}: {}", mismatch.message);
-        let diagnostic = Diagnostic::error(codes::NOT_IN_ONNX, span, message).mark("from here");
-        diagnostics.push(match mismatch.help {
-            Some(help) => diagnostic.help(help),
-            None => diagnostic,
-        });
-    }
-    diagnostics
 }
 
 fn outside(error: candle_core::Error) -> Failure {

@@ -10,6 +10,7 @@ mod constant;
 mod emit;
 mod layout;
 pub mod lint;
+mod located;
 mod model;
 pub mod opset;
 pub mod profile;
@@ -20,6 +21,7 @@ mod text;
 pub mod triton;
 
 pub use emit::emit;
+pub use located::located;
 pub use model::{Model, WriteError};
 pub use surface::{Pair, Surface};
 

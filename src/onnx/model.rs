@@ -2,6 +2,8 @@
 
 use super::{
     constant,
+    lint::{self, Finding},
+    profile::Profile,
     proto::{ModelProto, StringStringEntryProto, TensorProto, tensor_proto::DataLocation},
     text::text,
 };
@@ -70,6 +72,11 @@ impl Model {
     /// The numbers must lie in a file of their own: protobuf ends at 2 GiB.
     pub fn needs_data_file(&self) -> bool {
         self.pending_size() > LARGEST
+    }
+
+    /// Every place where a rule of the profile is broken.
+    pub fn lint(&self, profile: &Profile) -> Vec<Finding> {
+        lint::lint(&self.proto, profile)
     }
 
     /// How many initializers there are, and their bytes.

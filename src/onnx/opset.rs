@@ -6,12 +6,6 @@ pub const OLDEST: i64 = 13;
 /// The newest stable one, of onnx 1.23.
 pub const NEWEST: i64 = 28;
 
-/// The usual one: the first with `LayerNormalization`, and taken by TensorRT since 8.6,
-/// ONNX Runtime since 1.12 and OpenVINO since 2022.3, so that a file runs on what is
-/// installed. What came later changes no number of a BERT: `Gelu` (20) is found in its
-/// parts by every target.
-pub const USUAL: i64 = 17;
-
 /// The oldest version of the file format that an opset goes with, by ONNX's own table
 /// (`docs/Versioning.md`).
 pub fn ir_version(opset: i64) -> i64 {

@@ -1,6 +1,9 @@
 //! The targets that models are made for.
 
-use super::lint::{GENERIC, ONNXRUNTIME, OPENVINO, Rule, TENSORRT};
+use super::{
+    Layout,
+    lint::{GENERIC, ONNXRUNTIME, OPENVINO, Rule, TENSORRT},
+};
 
 /// A target, as data.
 #[derive(Debug)]
@@ -13,6 +16,12 @@ pub struct Profile {
     pub opset: i64,
     /// Why that version.
     pub opset_reason: &'static str,
+    /// Weights are codes unless asked otherwise, not numbers that a `QuantizeLinear` rounds.
+    pub folded: bool,
+    /// Signed 8-bit codes of activations are uint8 with zero point 128 unless asked otherwise.
+    pub shifted: bool,
+    /// How numbers are laid out.
+    pub layout: Layout,
     /// What the target demands beyond the standard.
     own: &'static [Rule],
 }
@@ -34,6 +43,9 @@ impl Profile {
     }
 }
 
+/// Numbers as the standard has them.
+const PLAIN: Layout = Layout { wide_biases: false, separate_norms: false };
+
 /// Every profile, the default one first.
 pub static ALL: &[Profile] = &[
     Profile {
@@ -41,6 +53,9 @@ pub static ALL: &[Profile] = &[
         summary: "NVIDIA TensorRT 8.6 to 11, from its headers, its ONNX parser and its guides; not run",
         opset: 17,
         opset_reason: "LayerNormalization is one operator from 17 on, and TensorRT reads it since 8.6",
+        folded: false,
+        shifted: false,
+        layout: PLAIN,
         own: TENSORRT,
     },
     Profile {
@@ -48,6 +63,9 @@ pub static ALL: &[Profile] = &[
         summary: "ONNX Runtime on x86-64 CPUs with its default optimizations, measured on 1.32",
         opset: 20,
         opset_reason: "Gelu is one operator from 20 on; from 21 on a session with int8 activations may not load",
+        folded: true,
+        shifted: true,
+        layout: Layout { wide_biases: true, separate_norms: true },
         own: ONNXRUNTIME,
     },
     Profile {
@@ -55,6 +73,9 @@ pub static ALL: &[Profile] = &[
         summary: "Intel OpenVINO on x86-64 CPUs, measured on 2026.4",
         opset: 20,
         opset_reason: "Gelu is one operator from 20 on",
+        folded: true,
+        shifted: false,
+        layout: PLAIN,
         own: OPENVINO,
     },
     Profile {
@@ -62,6 +83,9 @@ pub static ALL: &[Profile] = &[
         summary: "any runtime: what the ONNX standard itself demands of quantizers",
         opset: 17,
         opset_reason: "LayerNormalization is one operator from 17 on, and most runtimes read it",
+        folded: true,
+        shifted: false,
+        layout: PLAIN,
         own: &[],
     },
 ];

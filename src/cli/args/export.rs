@@ -1,6 +1,10 @@
 //! `qdqc export`.
 
-use super::shared::{FloatType, Model};
+use super::{
+    lint,
+    shared::{FloatType, Model},
+};
+use crate::onnx::profile::Profile;
 use clap::{ArgGroup, Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -42,14 +46,14 @@ pub struct Export {
 }
 
 /// What an exported model is for, and how its numbers are written.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Target")]
 pub struct Target {
-    /// What will run it [default: tensorrt]
-    #[arg(long, value_name = "TARGET")]
-    pub profile: Option<Profile>,
+    /// What is to run it
+    #[arg(long, value_name = "TARGET", default_value = "tensorrt", value_parser = lint::profile())]
+    pub profile: &'static Profile,
 
-    /// The version of ONNX's operators, 13 to 28 [default: 17, or what the quantizers need]
+    /// The version of ONNX's operators, 13 to 28 [default: by profile, or what the quantizers need]
     #[arg(long, value_name = "N")]
     pub opset: Option<i64>,
 
@@ -109,20 +113,6 @@ pub enum ModelForm {
     Onnx,
     /// ONNX's text syntax, large tensors shortened
     Text,
-}
-
-/// What runs a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Profile {
-    /// NVIDIA TensorRT
-    #[default]
-    Tensorrt,
-    /// ONNX Runtime on a CPU
-    Onnxruntime,
-    /// Intel OpenVINO
-    Openvino,
-    /// Anything that takes ONNX
-    Generic,
 }
 
 /// How weights are stored.

@@ -32,7 +32,7 @@ pub struct Lint {
 }
 
 /// A profile by its name.
-fn profile() -> impl TypedValueParser<Value = &'static Profile> {
+pub(super) fn profile() -> impl TypedValueParser<Value = &'static Profile> {
     let names = profile::ALL.iter().map(|profile| PossibleValue::new(profile.name).help(profile.summary));
     PossibleValuesParser::new(names)
         .try_map(|name| Profile::find(&name).ok_or_else(|| format!("there is no profile `{name}`")))

@@ -13,7 +13,7 @@ mod spec;
 pub use calibrate::{Calibrate, Shard};
 pub use compare::Compare;
 pub use eval::Eval;
-pub use export::{ActivationType, Export, Interface, ModelForm, Profile, Target, WeightForm};
+pub use export::{ActivationType, Export, Interface, ModelForm, Target, WeightForm};
 pub use inspect::{By, Report, Sensitivity};
 pub use lint::Lint;
 pub use run::{Input, Reading, Run};
