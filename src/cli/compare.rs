@@ -17,7 +17,7 @@ use crate::{
 };
 use std::process::ExitCode;
 
-/// Runs both and says how far they are apart; exit code 1 if any output does not agree.
+/// Runs both and says how far they are apart; exit code 1 if they do not agree.
 pub fn compare(arguments: &args::Compare, screen: Screen) -> Result<ExitCode, Stop> {
     let mut session = model::open(Named::from(&arguments.model), &arguments.engine, screen)?;
     let sources = session.program().sources.clone();

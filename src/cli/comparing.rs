@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     backends::candle::Inspected,
-    comparison::{Comparison, Difference, Parting, Rule, Seen},
+    comparison::{Comparison, Difference, Parting, Rule, Seen, Top},
     failure::Failure,
     quant::RangeSource,
     session::Session,
@@ -117,13 +117,20 @@ impl<'a> Comparing<'a> {
         let mut count = 0;
         for (name, own) in ours {
             let Some(other) = theirs.get(name) else { continue };
-            let found = if own.dims() == other.dims() {
-                let row = own.dims().last().copied().unwrap_or(1);
-                Ok(Difference::of(&numbers(own)?, &numbers(other)?, row))
+            let output = self.comparison.output(name, own.dims());
+            if own.dims() == other.dims() {
+                let (own, other, row) = (numbers(own)?, numbers(other)?, own.dims().last().copied());
+                let found = Difference::of(&own, &other);
+                match run {
+                    Run::Free => {
+                        output.free.join(found);
+                        output.top.join(Top::of(&own, &other, row.unwrap_or(1)));
+                    }
+                    Run::Given => output.given.get_or_insert_default().join(found),
+                }
             } else {
-                Err(other.dims().to_vec())
-            };
-            self.comparison.output(name, own.dims(), found, run == Run::Given);
+                output.their_shape = Some(other.dims().to_vec());
+            }
             count += 1;
         }
         Ok(count)

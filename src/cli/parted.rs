@@ -10,8 +10,10 @@ pub struct Report<'a> {
     /// The other runtime, or the file of its outputs.
     runtime: String,
     tolerance: f64,
-    /// Every output has their shape and is within the tolerance.
+    /// Both are the same model: each output is within the tolerance, or would be if no number lay at a tie.
     pub agrees: bool,
+    /// Each output is within the tolerance as it is.
+    outputs_agree: bool,
     /// The first quantizer whose codes differ, in the graph's order.
     first_parting: Option<&'a str>,
     /// All codes, both run as they are.
@@ -28,7 +30,8 @@ impl<'a> Report<'a> {
         Report {
             runtime,
             tolerance,
-            agrees: comparison.agrees(tolerance),
+            agrees: comparison.agrees(tolerance) || comparison.agrees_but_for_ties(tolerance),
+            outputs_agree: comparison.agrees(tolerance),
             first_parting: comparison.first_parting().map(|first| first.name.as_str()),
             free: comparison.free(),
             given: comparison.given(),
@@ -37,11 +40,12 @@ impl<'a> Report<'a> {
     }
 
     /// Tables of the outputs and of the quantizers, and the verdict. `all`: every quantizer, not only those
-    /// that are apart.
+    /// that are apart by themselves.
     pub fn text(&self, all: bool) -> String {
+        let first = |quantizer: &Finding| Some(quantizer.name.as_str()) == self.first_parting;
         let header = ["output", "shape", "difference", "scale", "of scale", "same top"];
         let mut text = table_of(&header, self.comparison.outputs.iter().map(of_output));
-        let shown = self.comparison.quantizers.iter().filter(|quantizer| all || quantizer.is_apart());
+        let shown = self.comparison.quantizers.iter().filter(|one| all || first(one) || one.is_apart());
         let rows: Vec<_> = shown.map(of_quantizer).collect();
         if !rows.is_empty() {
             let header = [
@@ -68,7 +72,10 @@ impl<'a> Report<'a> {
             missing => format!("; {missing} more are not in {} by name", self.runtime),
         };
         if count == 0 {
-            let alone = format!("outputs alone were compared: {} shows no quantizers by name", self.runtime);
+            let alone = format!(
+                "outputs alone were compared: {} shows nothing of the spec's quantizers",
+                self.runtime
+            );
             return (missing > 0).then_some(alone);
         }
         let Total { codes, differ, .. } = self.free;
@@ -86,8 +93,9 @@ impl<'a> Report<'a> {
             ),
         };
         Some(format!(
-            "{differ} of {codes} codes of {count} quantizers differ; the first to part is `{}`, in {} codes{why}{lacking}",
-            first.name, first.free.differ
+            "{differ} of {codes} codes of {count} quantizers differ; the first to part is `{}`, in {}{why}{lacking}",
+            first.name,
+            codes_of(first.free.differ)
         ))
     }
 
@@ -106,7 +114,7 @@ impl<'a> Report<'a> {
                 short(farthest)
             ),
         };
-        Some(format!("given the same codes before it, a quantizer differs in {differ} codes{why}"))
+        Some(format!("given the same codes before it, a quantizer differs in {}{why}", codes_of(differ)))
     }
 
     /// Codes that nothing accounts for.
@@ -123,28 +131,35 @@ impl<'a> Report<'a> {
                 self.comparison.outputs.iter().filter_map(|output| Some((output, of(output)?.relative())));
             found.max_by(|a, b| a.1.total_cmp(&b.1))
         };
-        let tolerance = short(self.tolerance);
         if let Some(output) = self.comparison.outputs.iter().find(|output| output.their_shape.is_some()) {
             return format!("the outputs do not agree: `{}` has another shape", output.name);
         }
-        match worst(&|output| Some(output.free)) {
-            None => "there were no outputs to compare".to_owned(),
-            Some((_, largest)) if self.agrees => {
-                format!("the outputs agree: within {} of their scale, {tolerance} is allowed", short(largest))
-            }
-            Some((output, largest)) => {
-                let given = worst(&|output| output.given).map(|(_, largest)| {
-                    format!("; computed from the same codes, they are within {}", short(largest))
-                });
-                format!(
-                    "the outputs do not agree: `{}` differs by {} of its scale, {tolerance} is allowed{}",
-                    output.name,
-                    short(largest),
-                    given.unwrap_or_default()
-                )
-            }
+        let Some((output, largest)) = worst(&|output| Some(output.free)) else {
+            return "there were no outputs to compare".to_owned();
+        };
+        let (largest, tolerance) = (short(largest), short(self.tolerance));
+        if self.outputs_agree {
+            return format!("the outputs agree: within {largest} of their scale, {tolerance} is allowed");
         }
+        let given = worst(&|output| output.given).map(|(_, largest)| short(largest)).unwrap_or_default();
+        let name = &output.name;
+        if self.agrees {
+            return format!(
+                "the outputs agree but for codes at ties: `{name}` differs by {largest} of its scale, and computed from \
+                 the same codes by {given}, {tolerance} is allowed"
+            );
+        }
+        let given =
+            if given.is_empty() { given } else { format!("; computed from the same codes, by {given}") };
+        format!(
+            "the outputs do not agree: `{name}` differs by {largest} of its scale, {tolerance} is allowed{given}"
+        )
     }
+}
+
+/// `1 code`, `2 codes`
+fn codes_of(count: u64) -> String {
+    format!("{count} code{}", if count == 1 { "" } else { "s" })
 }
 
 fn table_of(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -153,10 +168,10 @@ fn table_of(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Str
 }
 
 fn of_output(output: &Output) -> Vec<String> {
-    let Difference { largest, scale, rows, same_top, .. } = output.free;
+    let Difference { largest, scale } = output.free;
     let shape = shape(&output.shapes, output.their_shape.as_deref());
-    let figures =
-        [short(largest), short(scale), short(output.free.relative()), format!("{same_top} of {rows}")];
+    let top = format!("{} of {}", output.top.same, output.top.rows);
+    let figures = [short(largest), short(scale), short(output.free.relative()), top];
     [output.name.clone(), shape].into_iter().chain(figures).collect()
 }
 

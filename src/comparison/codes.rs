@@ -177,7 +177,7 @@ impl Parting {
 /// Why codes differ: each side with its rule, what it saw, and its codes.
 fn reasons(ours: (&Rule, &[f32], &[f32]), theirs: (&Rule, &[f32], &[f32])) -> Reasons {
     let (own, other) = (ours.0.brought(ours.1), theirs.0.brought(theirs.1));
-    let mut found = Reasons { input: Difference::of(&own, &other, own.len()), ..Reasons::default() };
+    let mut found = Reasons { input: Difference::of(&own, &other), ..Reasons::default() };
     let rounding = magnitude(ours.1) * ROUNDING;
     let own = own.iter().zip(ours.2).zip(ours.0.along());
     let other = other.iter().zip(theirs.2).zip(theirs.0.along());

@@ -1,49 +1,70 @@
 //! How far two tensors are apart.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
-/// What two tensors of one shape differ in, over any number of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+/// How far tensors of one shape are apart, over any number of pairs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Difference {
-    /// Numbers compared.
-    pub values: u64,
-    /// The largest difference of two numbers; infinite where only one is NaN, or infinite.
+    /// The largest difference of two numbers; infinite where one alone is NaN or infinite.
     pub largest: f64,
     /// The largest finite magnitude of ours: what differences are measured by.
     pub scale: f64,
-    /// Rows: what the last axis runs through.
-    pub rows: u64,
-    /// Rows whose largest number is at the same place.
-    pub same_top: u64,
 }
 
 impl Difference {
-    /// Of two tensors whose last axis has `row` numbers.
-    pub fn of(ours: &[f32], theirs: &[f32], row: usize) -> Difference {
-        let mut found = Difference { values: ours.len() as u64, ..Difference::default() };
-        for (a, b) in ours.iter().zip(theirs) {
-            found.largest = found.largest.max(apart(*a, *b));
-        }
-        found.scale = f64::from(magnitude(ours));
-        for (a, b) in ours.chunks(row.max(1)).zip(theirs.chunks(row.max(1))) {
-            found.rows += 1;
-            found.same_top += u64::from(top(a) == top(b));
-        }
-        found
+    /// Of two tensors.
+    pub fn of(ours: &[f32], theirs: &[f32]) -> Difference {
+        let differences = ours.iter().zip(theirs).map(|(a, b)| apart(*a, *b));
+        Difference { largest: differences.fold(0.0, f64::max), scale: f64::from(magnitude(ours)) }
     }
 
     /// Counts another pair in.
     pub fn join(&mut self, other: Difference) {
-        self.values += other.values;
         self.largest = self.largest.max(other.largest);
         self.scale = self.scale.max(other.scale);
-        self.rows += other.rows;
-        self.same_top += other.same_top;
     }
 
     /// The largest difference as a share of the scale. Where all of ours is zero it is the difference itself.
     pub fn relative(&self) -> f64 {
         if self.scale > 0.0 { self.largest / self.scale } else { self.largest }
+    }
+}
+
+/// With the relative difference besides.
+impl Serialize for Difference {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(Some(3))?;
+        object.serialize_entry("largest", &self.largest)?;
+        object.serialize_entry("scale", &self.scale)?;
+        object.serialize_entry("relative", &self.relative())?;
+        object.end()
+    }
+}
+
+/// Whether rows, which the last axis runs through, have their largest number at the same place: the top
+/// answer, where they are scores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Top {
+    /// Rows compared.
+    pub rows: u64,
+    /// Those where it is the same place.
+    pub same: u64,
+}
+
+impl Top {
+    /// Of two tensors whose rows have this length.
+    pub fn of(ours: &[f32], theirs: &[f32], length: usize) -> Top {
+        let pairs = ours.chunks(length.max(1)).zip(theirs.chunks(length.max(1)));
+        pairs.fold(Top::default(), |found, (a, b)| Top {
+            rows: found.rows + 1,
+            same: found.same + u64::from(top(a) == top(b)),
+        })
+    }
+
+    /// Counts another pair in.
+    pub fn join(&mut self, other: Top) {
+        self.rows += other.rows;
+        self.same += other.same;
     }
 }
 
@@ -79,24 +100,30 @@ mod tests {
 
     #[test]
     fn the_largest_difference_is_found_and_measured() {
-        let mut found = Difference::of(&[1.0, -4.0, 2.0, 3.0], &[1.0, -4.5, 3.5, 3.0], 2);
+        let mut found = Difference::of(&[1.0, -4.0, 2.0, 3.0], &[1.0, -4.5, 3.5, 3.0]);
         assert_eq!((found.largest, found.scale, found.relative()), (1.5, 4.0, 0.375));
-        assert_eq!((found.rows, found.same_top), (2, 1));
-        found.join(Difference::of(&[8.0], &[8.0], 1));
-        assert_eq!(
-            (found.values, found.largest, found.scale, found.rows, found.same_top),
-            (5, 1.5, 8.0, 3, 2)
-        );
+        found.join(Difference::of(&[8.0], &[8.0]));
+        assert_eq!((found.largest, found.scale), (1.5, 8.0));
+        let json = serde_json::to_string(&found).unwrap();
+        assert_eq!(json, r#"{"largest":1.5,"scale":8.0,"relative":0.1875}"#);
+    }
+
+    #[test]
+    fn rows_have_their_top_at_the_same_place_or_not() {
+        let mut found = Top::of(&[1.0, 0.0, 2.0, 3.0], &[1.0, -4.5, 3.5, 3.0], 2);
+        assert_eq!(found, Top { rows: 2, same: 1 });
+        found.join(Top::of(&[f32::NAN, 1.0], &[0.0, 1.0], 2));
+        assert_eq!(found, Top { rows: 3, same: 2 });
     }
 
     #[test]
     fn what_is_no_number_is_the_same_or_far_away() {
         let infinity = f32::INFINITY;
-        assert_eq!(Difference::of(&[f32::NAN, -infinity, 1.0], &[f32::NAN, -infinity, 1.0], 3).largest, 0.0);
+        assert_eq!(Difference::of(&[f32::NAN, -infinity, 1.0], &[f32::NAN, -infinity, 1.0]).largest, 0.0);
         for (a, b) in [(f32::NAN, 1.0), (1.0, f32::NAN), (infinity, -infinity), (infinity, 1.0)] {
-            assert_eq!(Difference::of(&[a], &[b], 1).largest, f64::INFINITY, "{a} {b}");
+            assert_eq!(Difference::of(&[a], &[b]).largest, f64::INFINITY, "{a} {b}");
         }
-        assert_eq!(Difference::of(&[infinity, 2.0], &[infinity, 2.0], 2).scale, 2.0);
-        assert_eq!(Difference::of(&[0.0], &[0.5], 1).relative(), 0.5);
+        assert_eq!(Difference::of(&[infinity, 2.0], &[infinity, 2.0]).scale, 2.0);
+        assert_eq!(Difference::of(&[0.0], &[0.5]).relative(), 0.5);
     }
 }

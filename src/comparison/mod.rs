@@ -13,7 +13,7 @@ mod codes;
 mod difference;
 
 pub use codes::{Parting, ROUNDING, Reasons, Rule, Seen};
-pub use difference::Difference;
+pub use difference::{Difference, Top};
 
 use serde::Serialize;
 
@@ -32,6 +32,8 @@ pub struct Output {
     /// How far they are apart where ours is computed from their codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub given: Option<Difference>,
+    /// Where the largest number of each row is.
+    pub top: Top,
 }
 
 /// What was found of a quantizer that both have, over all calls.
@@ -83,48 +85,29 @@ pub struct Total {
 }
 
 impl Finding {
-    /// Anything about it is not the same in both.
+    /// Something of it is not the same in both, and it does not come from quantizers before it.
     pub fn is_apart(&self) -> bool {
-        let apart =
-            |parting: &Parting| parting.differ > 0 || parting.reasons.is_some_and(|r| r.unexplained > 0);
-        self.their_shape.is_some()
-            || self.scales.is_some()
-            || apart(&self.free)
-            || self.given.as_ref().is_some_and(apart)
+        let unexplained = self.free.reasons.is_some_and(|reasons| reasons.unexplained > 0);
+        let differ = self.given.unwrap_or(self.free).differ;
+        self.their_shape.is_some() || self.scales.is_some() || unexplained || differ > 0
     }
 }
 
 impl Comparison {
-    /// Counts an output of a call in; `given`: ours is computed from their codes.
-    pub fn output(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        found: Result<Difference, Vec<usize>>,
-        given: bool,
-    ) {
-        let at = place(
-            &mut self.outputs,
-            |output| output.name == name,
-            || Output { name: name.to_owned(), ..Output::default() },
-        );
-        add_shape(&mut at.shapes, shape);
-        match found {
-            Err(shape) => at.their_shape = Some(shape),
-            Ok(found) if given => at.given.get_or_insert_default().join(found),
-            Ok(found) => at.free.join(found),
-        }
+    /// What is known of an output.
+    pub fn output(&mut self, name: &str, shape: &[usize]) -> &mut Output {
+        let new = || Output { name: name.to_owned(), ..Output::default() };
+        let known = place(&mut self.outputs, |known| known.name == name, new);
+        add_shape(&mut known.shapes, shape);
+        known
     }
 
     /// What is known of a quantizer.
     pub fn quantizer(&mut self, name: &str, shape: &[usize]) -> &mut Finding {
-        let at = place(
-            &mut self.quantizers,
-            |known| known.name == name,
-            || Finding { name: name.to_owned(), ..Finding::default() },
-        );
-        add_shape(&mut at.shapes, shape);
-        at
+        let new = || Finding { name: name.to_owned(), ..Finding::default() };
+        let known = place(&mut self.quantizers, |known| known.name == name, new);
+        add_shape(&mut known.shapes, shape);
+        known
     }
 
     /// Notes a quantizer that they do not have.
@@ -151,6 +134,21 @@ impl Comparison {
     /// Every output has their shape, and differs by at most this share of its scale.
     pub fn agrees(&self, tolerance: f64) -> bool {
         self.outputs.iter().all(|output| output.their_shape.is_none() && output.free.relative() <= tolerance)
+    }
+
+    /// The same of outputs computed from their codes, and every code differs by rounding alone: what is apart
+    /// of the outputs comes from numbers that lie at a tie.
+    pub fn agrees_but_for_ties(&self, tolerance: f64) -> bool {
+        let same_outputs = self.outputs.iter().all(|output| {
+            output.their_shape.is_none() && output.given.is_some_and(|given| given.relative() <= tolerance)
+        });
+        let same_codes = self.quantizers.iter().all(|quantizer| {
+            let rounding = |given: Parting| given.differ == 0 || given.is_rounding();
+            quantizer.their_shape.is_none()
+                && quantizer.scales.is_none()
+                && quantizer.given.is_some_and(rounding)
+        });
+        same_outputs && same_codes && self.free().unexplained == 0
     }
 }
 

@@ -14,7 +14,8 @@ use std::path::PathBuf;
     qdqc compare masked-lm -c my-int8 --text \"Paris is the [MASK] of France.\" --onnx my-int8.onnx --optimize\n  \
     qdqc compare base-model -c my-bert --float --tensors in.safetensors --outputs theirs.safetensors\n\n\
     `--onnx` runs the model in ONNX Runtime, which must be installed: `python3 -m pip install onnxruntime numpy`.\n\
-    The exit code is 0 if every output agrees, and 1 otherwise.",
+    The exit code is 0 if every output agrees, or would if no number before a quantizer lay at a tie\n\
+    between two codes, where rounding decides; and 1 otherwise.",
     group(ArgGroup::new("source").args(["text", "file", "tensors"]).required(true)),
     group(ArgGroup::new("other").args(["onnx", "outputs"]).required(true))
 )]
@@ -85,7 +86,7 @@ pub struct Compare {
     #[arg(long, value_name = "SHARE", default_value_t = 1e-4, value_parser = share)]
     pub tolerance: f64,
 
-    /// List every quantizer, not only those whose codes differ
+    /// List every quantizer, not only those that differ by themselves
     #[arg(long)]
     pub all: bool,
 
