@@ -46,12 +46,12 @@ pub fn compare(arguments: &args::Compare, screen: Screen) -> Result<ExitCode, St
             let records = records.take(arguments.max_samples.unwrap_or(usize::MAX));
             let mut sink =
                 |result: Result<_, _>| result.map(|_| ()).map_err(|problem| records::placed(noun, problem));
-            // One step of a continuation is a call like any other.
+            // Of a continuation, a step without earlier tokens and one with them.
             let usual = Options::default();
             let batch = arguments.engine.machine.batch.unwrap_or(usual.batch);
-            let options = Options { batch, max_new_tokens: 1, ..usual };
-            run_records(records, tokenizer, &config, answers, &options, &mut comparing, &mut sink)
-                .map_err(&within)?;
+            let options = Options { batch, max_new_tokens: 2, ..usual };
+            let done = run_records(records, tokenizer, &config, answers, &options, &mut comparing, &mut sink);
+            done.map_err(|failure| within(comparing.reason(failure)))?;
         }
         (None, None) => {}
     }

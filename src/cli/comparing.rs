@@ -6,8 +6,9 @@ use super::{
 };
 use crate::{
     backends::candle::Inspected,
-    comparison::{Comparison, Difference, Parting, Rule, Seen, Top},
+    comparison::{Comparison, Difference, Finding, Parting, Rule, Seen, Top, rounding},
     failure::Failure,
+    names::list_of,
     quant::RangeSource,
     session::Session,
     tasks::Runner,
@@ -23,6 +24,8 @@ pub struct Comparing<'a> {
     pub comparison: Comparison,
     /// Inputs that the other does not have.
     left_out: BTreeSet<String>,
+    /// Why the last call failed.
+    failure: Option<Failure>,
     screen: Screen,
 }
 
@@ -36,7 +39,14 @@ enum Run {
 impl<'a> Comparing<'a> {
     /// Nothing compared yet.
     pub fn new(session: &'a mut Session, other: Other, screen: Screen) -> Comparing<'a> {
-        Comparing { session, other, comparison: Comparison::default(), left_out: BTreeSet::new(), screen }
+        Comparing {
+            session,
+            other,
+            comparison: Comparison::default(),
+            left_out: BTreeSet::new(),
+            failure: None,
+            screen,
+        }
     }
 
     /// Calls both with the inputs that both have, and compares. Gives our outputs.
@@ -50,8 +60,9 @@ impl<'a> Comparing<'a> {
         if self.outputs(&outputs, &theirs, Run::Free)? == 0 {
             let ours: Vec<&str> = outputs.keys().map(String::as_str).collect();
             let message = format!("`{}` has no output of the spec's", self.other.file());
-            return Err(Failure::input(message)
-                .help(format!("the outputs of this call are {}", crate::names::list_of(ours))));
+            return Err(
+                Failure::input(message).help(format!("the outputs of this call are {}", list_of(ours)))
+            );
         }
         if !self.comparison.quantizers.is_empty() {
             let again = self.inspect(&inputs, &theirs, Run::Given)?;
@@ -59,6 +70,11 @@ impl<'a> Comparing<'a> {
         }
         self.comparison.calls += 1;
         Ok(outputs)
+    }
+
+    /// Why a run of records ended in this failure: what a call said is not about the record.
+    pub fn reason(&mut self, failure: Failure) -> Failure {
+        self.failure.take().unwrap_or(failure)
     }
 
     /// What the other is called in results.
@@ -91,13 +107,19 @@ impl<'a> Comparing<'a> {
         let (_, known) = self.session.program().interface();
         let asked = theirs.keys().map(|name| name.split_once('.').map_or(name.as_str(), |(list, _)| list));
         let asked: BTreeSet<String> = asked.filter(|name| known.contains(*name)).map(str::to_owned).collect();
+        let rounded = rounding(self.session.dtype());
         let Comparing { session, other, comparison, .. } = self;
         session.inspect(inputs, &asked, &mut |seen| {
             let mut instead = None;
             for name in &seen.names {
                 match other.inner(name, seen, theirs) {
                     Some(inner) => {
-                        look(comparison, name, seen, &inner, run)?;
+                        let finding = comparison.quantizer(name, seen.output.dims());
+                        match (look(finding, seen, &inner, rounded)?, run) {
+                            (Some(found), Run::Free) => finding.free.join(found),
+                            (Some(found), Run::Given) => finding.given.get_or_insert_default().join(found),
+                            (None, _) => finding.their_shape = Some(inner.output.dims().to_vec()),
+                        }
                         instead = instead.or_else(|| replacement(seen.output, inner.output));
                     }
                     None => comparison.lacks(name),
@@ -144,45 +166,40 @@ impl Runner for Comparing<'_> {
         _: &[&str],
     ) -> Result<BTreeMap<String, Tensor>, Failure> {
         let own = self.session.own_inputs(inputs);
-        self.call(&own)
+        self.call(&own).map_err(|failure| {
+            self.failure = Some(failure);
+            Failure::input("the models could not be compared on it")
+        })
     }
 }
 
-/// Compares what both made at a quantizer.
+/// Compares what both made at a quantizer; nothing where the shapes are not the same.
 fn look(
-    comparison: &mut Comparison,
-    name: &str,
+    finding: &mut Finding,
     seen: &Inspected<'_>,
     theirs: &Inner<'_>,
-    run: Run,
-) -> Result<(), Failure> {
-    let finding = comparison.quantizer(name, seen.output.dims());
+    rounding: f32,
+) -> Result<Option<Parting>, Failure> {
     let same = |tensor: &&Tensor| tensor.dims() == seen.output.dims();
     if !same(&theirs.output) {
-        finding.their_shape = Some(theirs.output.dims().to_vec());
-        return Ok(());
+        return Ok(None);
     }
     let (input, output) = (numbers(seen.input)?, numbers(seen.output)?);
     let their_output = numbers(theirs.output)?;
     let their_input = theirs.input.filter(same).map(numbers).transpose()?;
-    let rule = rule(seen, &input)?;
+    let own_rule = rule(seen, &input)?;
     let mut their_rule = match &their_input {
-        Some(input) => self::rule(seen, input)?,
-        None => rule.clone(),
+        Some(input) => rule(seen, input)?,
+        None => own_rule.clone(),
     };
     if let Some(scales) = theirs.scales {
         their_rule = their_rule.with_scales(scales);
-        let differ = |(a, b): &(f32, f32)| a != b;
-        finding.scales = rule.scales().into_iter().zip(their_rule.scales()).find(differ);
+        let mut pairs = own_rule.scales().into_iter().zip(their_rule.scales());
+        finding.scales = pairs.find(|(a, b)| a != b).or(finding.scales);
     }
     let ours = Seen { input: Some(&input), output: &output };
     let theirs = Seen { input: their_input.as_deref(), output: &their_output };
-    let found = Parting::of((&rule, ours), (&their_rule, theirs));
-    match run {
-        Run::Free => finding.free.join(found),
-        Run::Given => finding.given.get_or_insert_default().join(found),
-    }
-    Ok(())
+    Ok(Some(Parting::of((&own_rule, ours), (&their_rule, theirs), rounding)))
 }
 
 /// How the quantizer makes codes of this input.

@@ -11,7 +11,7 @@ use crate::{
     names::list_of,
     onnx::{Pair, Surface},
 };
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
@@ -111,7 +111,7 @@ impl Other {
     /// It has this input; of a file nobody knows.
     pub fn takes(&self, input: &str) -> bool {
         match self {
-            Other::Model { surface, .. } => surface.inputs.iter().any(|known| known == input),
+            Other::Model { surface, .. } => surface.inputs.iter().any(|known| known.name == input),
             Other::File { .. } => true,
         }
     }
@@ -123,18 +123,19 @@ impl Other {
     pub fn call(&mut self, inputs: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, Failure> {
         match self {
             Other::Model { file, runtime, surface, .. } => {
-                let lacking = surface.inputs.iter().filter(|name| !inputs.contains_key(*name));
-                let lacking: Vec<&str> = lacking.map(String::as_str).collect();
+                let inputs = with_empty_past(surface, inputs);
+                let lacking = surface.inputs.iter().map(|input| input.name.as_str());
+                let lacking: Vec<&str> = lacking.filter(|name| !inputs.contains_key(*name)).collect();
                 if !lacking.is_empty() {
                     let message = format!("`{file}` needs {}, not given here", list_of(lacking));
                     return Err(
                         Failure::input(message).help("give every input in a safetensors file by `--tensors`")
                     );
                 }
-                let mut results = runtime.call(inputs)?;
+                let mut results = runtime.call(&inputs)?;
                 // A quantizer may see an input itself.
                 for (name, tensor) in inputs {
-                    results.entry(name.clone()).or_insert_with(|| tensor.clone());
+                    results.entry(name).or_insert(tensor);
                 }
                 Ok(results)
             }
@@ -163,4 +164,19 @@ impl Other {
             }
         }
     }
+}
+
+/// The inputs, and keys and values of no earlier tokens where the model wants some and none are given: a
+/// spec does without, an ONNX model has an axis of size 0.
+fn with_empty_past(surface: &Surface, inputs: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    let mut all = inputs.clone();
+    let batch = inputs.values().next().and_then(|tensor| tensor.dims().first().copied()).unwrap_or(1);
+    let past = surface.inputs.iter().filter(|input| input.name.starts_with("past_key_values."));
+    for input in past.filter(|input| !inputs.contains_key(&input.name)) {
+        let sizes = input.shape.iter().enumerate();
+        let sizes = sizes.map(|(axis, size)| size.unwrap_or(if axis == 0 { batch } else { 0 }));
+        let empty = Tensor::zeros(sizes.collect::<Vec<_>>(), DType::F32, &Device::Cpu);
+        all.extend(empty.ok().map(|empty| (input.name.clone(), empty)));
+    }
+    all
 }

@@ -82,20 +82,10 @@ impl<'a> Report<'a> {
         let Some(first) = self.comparison.first_parting() else {
             return Some(format!("all {codes} codes of {count} quantizers are the same{lacking}"));
         };
-        let why = match first.free.reasons {
-            None => String::new(),
-            Some(reasons) if first.free.is_rounding() => {
-                format!(" by rounding, at most {} of a step from a tie", short(reasons.farthest))
-            }
-            Some(reasons) => format!(
-                ": what it sees is apart by {} of its scale, which is more than rounding",
-                short(reasons.input.relative())
-            ),
-        };
         Some(format!(
-            "{differ} of {codes} codes of {count} quantizers differ; the first to part is `{}`, in {}{why}{lacking}",
+            "{differ} of {codes} codes of {count} quantizers differ; the first to part is `{}`{}{lacking}",
             first.name,
-            codes_of(first.free.differ)
+            why(first)
         ))
     }
 
@@ -157,6 +147,30 @@ impl<'a> Report<'a> {
     }
 }
 
+/// Why this quantizer is the first whose codes differ.
+fn why(first: &Finding) -> String {
+    if let Some(shape) = &first.their_shape {
+        return format!(": there it has the shape {shape:?}");
+    }
+    if let Some((ours, theirs)) = first.scales {
+        return format!(": its scale is {ours:e}, and {theirs:e} there");
+    }
+    let codes = codes_of(first.free.differ);
+    match first.free.reasons {
+        None => format!(", in {codes}"),
+        Some(reasons) if reasons.unexplained > 0 => {
+            format!(", in {codes}, which are there not what QuantizeLinear makes of what it sees")
+        }
+        Some(reasons) if first.free.is_rounding() => {
+            format!(", in {codes} by rounding, at most {} of a step from a tie", short(reasons.farthest))
+        }
+        Some(reasons) => format!(
+            ", in {codes}: what it sees is apart by {} of its scale, which is more than rounding",
+            short(reasons.input.relative())
+        ),
+    }
+}
+
 /// `1 code`, `2 codes`
 fn codes_of(count: u64) -> String {
     format!("{count} code{}", if count == 1 { "" } else { "s" })
@@ -171,7 +185,10 @@ fn of_output(output: &Output) -> Vec<String> {
     let Difference { largest, scale } = output.free;
     let shape = shape(&output.shapes, output.their_shape.as_deref());
     let top = format!("{} of {}", output.top.same, output.top.rows);
-    let figures = [short(largest), short(scale), short(output.free.relative()), top];
+    let figures = match output.their_shape {
+        Some(_) => ["-"; 4].map(str::to_owned),
+        None => [short(largest), short(scale), short(output.free.relative()), top],
+    };
     [output.name.clone(), shape].into_iter().chain(figures).collect()
 }
 

@@ -123,11 +123,12 @@ impl Runtime {
         let text = read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&text).into_owned());
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default().join("\n");
-        let message = match last.as_str() {
-            "" => "ONNX Runtime ended without a word".to_owned(),
-            last => format!("ONNX Runtime ended: {last}"),
-        };
-        Failure::outside(message)
+        let python = self.python.display();
+        match last.as_str() {
+            "" => Failure::outside(format!("`{python}` ended without a word"))
+                .help("is it a Python interpreter? name another with `--python` or QDQC_PYTHON"),
+            last => Failure::outside(format!("`{python}` ended: {last}")),
+        }
     }
 }
 

@@ -1,15 +1,25 @@
 //! The codes that two runtimes make of what a quantizer sees, and why they differ.
 
 use super::difference::{Difference, magnitude};
-use crate::quant::{
-    Mode, RangeSource, Scheme, Storage,
-    codes::{Codes, Grid, e4m3},
+use crate::{
+    quant::{
+        Mode, RangeSource, Scheme, Storage,
+        codes::{Codes, Grid, e4m3},
+    },
+    types::DType,
 };
 use serde::Serialize;
 
-/// Two floats are apart by rounding alone up to this share of the largest magnitude beside them: f32 has 24
-/// bits, of which sums as long as a BERT's rows lose up to eight, computed in another order. It is `2^-16`.
-pub const ROUNDING: f32 = 1.0 / 65_536.0;
+/// How far two floats may be apart by rounding alone, as a share of the largest magnitude beside them. Of the
+/// 24 bits of f32, sums as long as a BERT's rows lose up to eight when they are computed in another order:
+/// `2^-16`. f16 and bf16 have 11 and 8, and their sums are computed in f32: it is the last two that are lost.
+pub fn rounding(dtype: DType) -> f32 {
+    match dtype {
+        DType::F16 => 1.0 / 512.0,
+        DType::BF16 => 1.0 / 64.0,
+        _ => 1.0 / 65_536.0,
+    }
+}
 
 /// How a quantizer makes codes: ONNX's rule with its scales.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,8 +56,8 @@ pub struct Parting {
 pub struct Reasons {
     /// Codes of theirs, differing or not, that QuantizeLinear does not make of what they saw.
     pub unexplained: u64,
-    /// Differing codes whose two inputs are apart by rounding alone ([`ROUNDING`]), one on either side of
-    /// the tie between the codes.
+    /// Differing codes whose two inputs are apart by [`rounding`] alone, one on either side of the tie
+    /// between the codes.
     pub by_rounding: u64,
     /// The largest distance of an input from the tie between its two differing codes, in steps from one
     /// code to the next.
@@ -138,8 +148,9 @@ fn codes(scheme: &Scheme) -> Codes {
 }
 
 impl Parting {
-    /// Of what two runtimes make, each by its own rule.
-    pub fn of(ours: (&Rule, Seen<'_>), theirs: (&Rule, Seen<'_>)) -> Parting {
+    /// Of what two runtimes make, each by its own rule, where floats are rounded by as much as [`rounding`]
+    /// says.
+    pub fn of(ours: (&Rule, Seen<'_>), theirs: (&Rule, Seen<'_>), rounding: f32) -> Parting {
         let mut found = Parting { codes: ours.1.output.len() as u64, ..Parting::default() };
         let codes = |(rule, seen): &(&Rule, Seen<'_>)| -> Vec<f32> {
             seen.output.iter().zip(rule.along()).map(|(output, grid)| rule.code(*output, grid)).collect()
@@ -147,7 +158,7 @@ impl Parting {
         let (own, other) = (codes(&ours), codes(&theirs));
         found.differ = own.iter().zip(&other).filter(|(a, b)| is_other(**a, **b)).count() as u64;
         if let (Some(a), Some(b)) = (ours.1.input, theirs.1.input) {
-            found.reasons = Some(reasons((ours.0, a, &own), (theirs.0, b, &other)));
+            found.reasons = Some(reasons((ours.0, a, &own), (theirs.0, b, &other), rounding));
         }
         found
     }
@@ -175,10 +186,10 @@ impl Parting {
 }
 
 /// Why codes differ: each side with its rule, what it saw, and its codes.
-fn reasons(ours: (&Rule, &[f32], &[f32]), theirs: (&Rule, &[f32], &[f32])) -> Reasons {
+fn reasons(ours: (&Rule, &[f32], &[f32]), theirs: (&Rule, &[f32], &[f32]), rounding: f32) -> Reasons {
     let (own, other) = (ours.0.brought(ours.1), theirs.0.brought(theirs.1));
     let mut found = Reasons { input: Difference::of(&own, &other), ..Reasons::default() };
-    let rounding = magnitude(ours.1) * ROUNDING;
+    let rounding = magnitude(ours.1) * rounding;
     let own = own.iter().zip(ours.2).zip(ours.0.along());
     let other = other.iter().zip(theirs.2).zip(theirs.0.along());
     for (((x, a), grid), ((y, b), their_grid)) in own.zip(other) {
@@ -214,6 +225,11 @@ mod tests {
 
     const INT8: Storage = Storage::Integer { bits: 8, signed: true, narrow: false };
 
+    /// Both with f32's rounding.
+    fn part(ours: (&Rule, Seen<'_>), theirs: (&Rule, Seen<'_>)) -> Parting {
+        Parting::of(ours, theirs, rounding(DType::F32))
+    }
+
     fn seen<'a>(input: &'a [f32], output: &'a [f32]) -> Seen<'a> {
         Seen { input: Some(input), output }
     }
@@ -222,11 +238,11 @@ mod tests {
     fn a_tie_parts_codes_by_rounding_and_a_step_does_not() {
         // Scale 1: a number is its code.
         let rule = Rule::new(&scheme(INT8), &[127.0], 1);
-        let part = |ours: (&[f32], &[f32]), theirs: (&[f32], &[f32])| {
-            let found = Parting::of((&rule, seen(ours.0, ours.1)), (&rule, seen(theirs.0, theirs.1)));
+        let both = |ours: (&[f32], &[f32]), theirs: (&[f32], &[f32])| {
+            let found = part((&rule, seen(ours.0, ours.1)), (&rule, seen(theirs.0, theirs.1)));
             (found, found.reasons.unwrap())
         };
-        let (found, reasons) = part(
+        let (found, reasons) = both(
             (&[3.499_999_8, 100.0, -7.0], &[3.0, 100.0, -7.0]),
             (&[3.500_000_2, 100.0, -7.0], &[4.0, 100.0, -7.0]),
         );
@@ -234,12 +250,12 @@ mod tests {
         assert!(reasons.farthest > 0.0 && reasons.farthest < 1e-6, "{reasons:?}");
         assert!(found.is_rounding());
 
-        let (found, reasons) = part((&[3.4, 100.0], &[3.0, 100.0]), (&[3.8, 100.0], &[4.0, 100.0]));
+        let (found, reasons) = both((&[3.4, 100.0], &[3.0, 100.0]), (&[3.8, 100.0], &[4.0, 100.0]));
         assert_eq!((found.differ, reasons.unexplained, reasons.by_rounding), (1, 0, 0));
         assert!((reasons.farthest - 0.3).abs() < 1e-6 && !found.is_rounding());
 
         // Rounded half away from zero, as ONNX does not.
-        let (found, reasons) = part((&[2.5, 100.0], &[2.0, 100.0]), (&[2.5, 100.0], &[3.0, 100.0]));
+        let (found, reasons) = both((&[2.5, 100.0], &[2.0, 100.0]), (&[2.5, 100.0], &[3.0, 100.0]));
         assert_eq!((found.differ, reasons.unexplained, reasons.by_rounding), (1, 1, 0));
         assert!(!found.is_rounding());
     }
@@ -248,10 +264,10 @@ mod tests {
     fn codes_are_those_of_each_sides_own_scale() {
         let rule = Rule::new(&scheme(INT8), &[12.7], 1);
         let other = rule.with_scales(&[0.2]);
-        let found = Parting::of((&rule, seen(&[1.0], &[1.0])), (&other, seen(&[1.0], &[1.0])));
+        let found = part((&rule, seen(&[1.0], &[1.0])), (&other, seen(&[1.0], &[1.0])));
         assert_eq!((found.differ, found.reasons.unwrap().unexplained), (1, 0), "10 and 5");
         let nothing = Rule::new(&scheme(INT8), &[0.0], 1);
-        let found = Parting::of((&nothing, seen(&[1.0], &[0.0])), (&nothing, seen(&[2.0], &[0.0])));
+        let found = part((&nothing, seen(&[1.0], &[0.0])), (&nothing, seen(&[2.0], &[0.0])));
         assert_eq!((found.differ, found.reasons.unwrap().unexplained), (0, 0));
     }
 
@@ -259,10 +275,10 @@ mod tests {
     fn channels_have_scales_of_their_own() {
         let rule = Rule::new(&scheme(INT8), &[127.0, 254.0], 2);
         let input = [1.0, 2.0, 6.0, 8.0, 3.0, 4.0, 2.0, 4.0];
-        let found = Parting::of((&rule, seen(&input, &input)), (&rule, seen(&input, &input)));
+        let found = part((&rule, seen(&input, &input)), (&rule, seen(&input, &input)));
         assert_eq!((found.codes, found.differ, found.reasons.unwrap().unexplained), (8, 0, 0));
         let shifted = Rule::new(&scheme(INT8), &[254.0, 127.0], 2);
-        let found = Parting::of((&rule, seen(&input, &input)), (&shifted, seen(&input, &input)));
+        let found = part((&rule, seen(&input, &input)), (&shifted, seen(&input, &input)));
         assert_eq!(found.differ, 8);
         let measured = Rule::measured(&scheme(INT8), &input, 2, 2);
         assert_eq!(measured.scales(), [4.0 / 127.0, 8.0 / 127.0]);
@@ -272,17 +288,17 @@ mod tests {
     fn other_modes_and_formats_have_onnx_codes() {
         let narrow = Scheme { mode: Mode::NvNarrow, ..scheme(INT8) };
         let rule = Rule::new(&narrow, &[127.0], 1);
-        let found = Parting::of((&rule, seen(&[-300.0], &[-127.0])), (&rule, seen(&[-300.0], &[-128.0])));
+        let found = part((&rule, seen(&[-300.0], &[-127.0])), (&rule, seen(&[-300.0], &[-128.0])));
         assert_eq!((found.differ, found.reasons.unwrap().unexplained), (1, 1));
 
         let learned = RangeSource::Learned(Calibration::Max);
         let rule = Rule::new(&Scheme { range: learned, ..scheme(INT8) }, &[-63.5, 127.0], 1);
-        let found = Parting::of((&rule, seen(&[-100.0], &[-64.0])), (&rule, seen(&[-63.5], &[-64.0])));
+        let found = part((&rule, seen(&[-100.0], &[-64.0])), (&rule, seen(&[-63.5], &[-64.0])));
         assert_eq!((found.differ, found.reasons.unwrap().unexplained), (0, 0), "clipped before or not");
 
         let rule = Rule::new(&scheme(Storage::E4M3), &[448.0], 1);
         // Neighbours are 16 and 18.
-        let found = Parting::of(
+        let found = part(
             (&rule, seen(&[16.999_999, 448.0], &[16.0, 448.0])),
             (&rule, seen(&[17.000_002, 448.0], &[18.0, 448.0])),
         );

@@ -12,7 +12,7 @@
 mod codes;
 mod difference;
 
-pub use codes::{Parting, ROUNDING, Reasons, Rule, Seen};
+pub use codes::{Parting, Reasons, Rule, Seen, rounding};
 pub use difference::{Difference, Top};
 
 use serde::Serialize;
@@ -115,9 +115,10 @@ impl Comparison {
         place(&mut self.missing, |known| known == name, || name.to_owned());
     }
 
-    /// The first quantizer whose codes differ, both run as they are.
+    /// The first quantizer whose codes differ, both run as they are; or that has other codes altogether, in
+    /// another shape.
     pub fn first_parting(&self) -> Option<&Finding> {
-        self.quantizers.iter().find(|quantizer| quantizer.free.differ > 0)
+        self.quantizers.iter().find(|one| one.free.differ > 0 || one.their_shape.is_some())
     }
 
     /// The sum over all quantizers, both run as they are.
@@ -179,4 +180,77 @@ fn place<T>(list: &mut Vec<T>, sought: impl Fn(&T) -> bool, new: impl FnOnce() -
     });
     // Found there, or just put there.
     &mut list[at]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parting(differ: u64, by_rounding: u64, farthest: f64) -> Parting {
+        let reasons = Reasons { by_rounding, farthest, ..Reasons::default() };
+        Parting { codes: 100, differ, reasons: Some(reasons) }
+    }
+
+    /// Two quantizers, of which the second parts, and an output that is 1% apart and next to nothing where it
+    /// is computed from the same codes.
+    fn avalanche() -> Comparison {
+        let mut comparison = Comparison::default();
+        for (name, free, given) in [("first", 0, 0), ("second", 1, 1), ("third", 50, 0)] {
+            let finding = comparison.quantizer(name, &[10, 10]);
+            finding.free.join(parting(free, free.min(1), 0.1 * free as f64));
+            finding.given.get_or_insert_default().join(parting(given, given, 1e-6));
+        }
+        let output = comparison.output("logits", &[2, 3]);
+        output.free.join(Difference { largest: 0.01, scale: 1.0 });
+        output.given.get_or_insert_default().join(Difference { largest: 1e-7, scale: 1.0 });
+        comparison
+    }
+
+    #[test]
+    fn ties_alone_are_no_disagreement() {
+        let comparison = avalanche();
+        assert_eq!(comparison.first_parting().unwrap().name, "second");
+        assert!(!comparison.agrees(1e-4) && comparison.agrees(0.02));
+        assert!(comparison.agrees_but_for_ties(1e-4) && !comparison.agrees_but_for_ties(1e-8));
+        let (free, given) = (comparison.free(), comparison.given().unwrap());
+        assert_eq!((free.codes, free.differ, free.by_rounding, free.farthest), (300, 51, 2, 5.0));
+        assert_eq!((given.differ, given.by_rounding, given.farthest), (1, 1, 1e-6));
+        let apart: Vec<bool> = comparison.quantizers.iter().map(Finding::is_apart).collect();
+        assert_eq!(apart, [false, true, false], "the third follows from the second");
+    }
+
+    #[test]
+    fn anything_else_is() {
+        let changes: [fn(&mut Comparison); 5] = [
+            |c| c.quantizers[1].given.as_mut().unwrap().differ = 2,
+            |c| c.quantizers[0].scales = Some((1.0, 2.0)),
+            |c| c.quantizers[0].free.reasons.as_mut().unwrap().unexplained = 1,
+            |c| c.quantizers[2].their_shape = Some(vec![1]),
+            |c| c.outputs[0].their_shape = Some(vec![1]),
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let mut comparison = avalanche();
+            change(&mut comparison);
+            assert!(!comparison.agrees_but_for_ties(1e-4), "{at}");
+        }
+        let mut comparison = avalanche();
+        comparison.outputs[0].their_shape = Some(vec![1]);
+        assert!(!comparison.agrees(1.0));
+    }
+
+    #[test]
+    fn calls_add_up() {
+        let mut comparison = avalanche();
+        comparison.quantizer("second", &[10, 10]).free.join(parting(2, 0, 7.0));
+        comparison.quantizer("second", &[9, 10]).free.join(parting(0, 0, 0.0));
+        comparison.lacks("fourth");
+        comparison.lacks("fourth");
+        let second = &comparison.quantizers[1];
+        assert_eq!((second.free.codes, second.free.differ), (300, 3));
+        assert_eq!(
+            (&second.shapes, second.free.reasons.unwrap().farthest),
+            (&vec![vec![10, 10], vec![9, 10]], 7.0)
+        );
+        assert_eq!(comparison.missing, ["fourth"]);
+    }
 }

@@ -23,7 +23,7 @@ pub mod triton;
 pub use emit::emit;
 pub use located::located;
 pub use model::{Model, WriteError};
-pub use surface::{Pair, Surface};
+pub use surface::{Input, Pair, Surface};
 
 use crate::{ops::form::Dialect, source::Sources};
 

@@ -1,19 +1,33 @@
 //! The pairs of QuantizeLinear and DequantizeLinear in an ONNX model, and the model with the values before
 //! and after them as outputs.
 
-use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto::DataType};
+use super::proto::{
+    GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
+    tensor_proto::DataType,
+    tensor_shape_proto::{Dimension, dimension},
+    type_proto,
+};
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 
 /// What can be seen of a model from outside.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Surface {
-    /// Names of inputs.
-    pub inputs: Vec<String>,
+    /// Inputs that are no constants.
+    pub inputs: Vec<Input>,
     /// Names of outputs.
     pub outputs: Vec<String>,
     /// Pairs on values that are not constants, in the model's order.
     pub pairs: Vec<Pair>,
+}
+
+/// An input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// The sizes of its axes, those that are known.
+    pub shape: Vec<Option<usize>>,
 }
 
 /// A QuantizeLinear and the DequantizeLinear after it.
@@ -40,9 +54,9 @@ impl Surface {
         let graph = model.graph.ok_or("it has no graph")?;
         let constants = constants(&graph);
         let name = |value: &ValueInfoProto| value.name.clone().unwrap_or_default();
-        let given = graph.input.iter().map(name).filter(|name| !constants.contains_key(name.as_str()));
+        let inputs = graph.input.iter().filter(|input| !constants.contains_key(input.name()));
         Ok(Surface {
-            inputs: given.collect(),
+            inputs: inputs.map(|input| Input { name: name(input), shape: shape(input) }).collect(),
             outputs: graph.output.iter().map(name).collect(),
             pairs: pairs(&graph, &constants),
         })
@@ -50,7 +64,8 @@ impl Surface {
 
     /// The same model with the values of its pairs as outputs besides its own.
     pub fn with_inner(&self, mut bytes: Vec<u8>) -> Vec<u8> {
-        let mut known: HashSet<&str> = self.inputs.iter().chain(&self.outputs).map(String::as_str).collect();
+        let inputs = self.inputs.iter().map(|input| &input.name);
+        let mut known: HashSet<&str> = inputs.chain(&self.outputs).map(String::as_str).collect();
         let names = self.pairs.iter().flat_map(|pair| [pair.input.as_str(), pair.output.as_str()]);
         let output = |name: &str| ValueInfoProto { name: Some(name.to_owned()), ..ValueInfoProto::default() };
         let output = names.filter(|name| known.insert(name)).map(output).collect();
@@ -61,6 +76,19 @@ impl Surface {
         bytes.extend(more.encode_to_vec());
         bytes
     }
+}
+
+/// The sizes of a value's axes, those that are known.
+fn shape(value: &ValueInfoProto) -> Vec<Option<usize>> {
+    let Some(type_proto::Value::TensorType(tensor)) = value.r#type.as_ref().and_then(|ty| ty.value.as_ref())
+    else {
+        return Vec::new();
+    };
+    let size = |dim: &Dimension| match dim.value {
+        Some(dimension::Value::DimValue(size)) => usize::try_from(size).ok(),
+        _ => None,
+    };
+    tensor.shape.iter().flat_map(|shape| &shape.dim).map(size).collect()
 }
 
 /// The constants of a graph by name; `None` for those whose numbers are not f32 in the model itself.
@@ -107,12 +135,21 @@ fn pairs(graph: &GraphProto, constants: &HashMap<&str, Option<Vec<f32>>>) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::proto::AttributeProto;
+    use crate::onnx::proto::{AttributeProto, TensorShapeProto, TypeProto};
 
     fn node(kind: &str, input: &[&str], output: &str) -> NodeProto {
         let input = input.iter().map(|name| (*name).to_owned()).collect();
         let output = vec![output.to_owned()];
         NodeProto { op_type: Some(kind.into()), input, output, ..NodeProto::default() }
+    }
+
+    /// `f32[batch, 3]`
+    fn pairs_of_three() -> TypeProto {
+        let sizes = [dimension::Value::DimParam("batch".into()), dimension::Value::DimValue(3)];
+        let dim = sizes.map(|value| Dimension { value: Some(value), ..Dimension::default() }).to_vec();
+        let elem_type = Some(DataType::Float as i32);
+        let tensor = type_proto::Tensor { elem_type, shape: Some(TensorShapeProto { dim }) };
+        TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }
     }
 
     fn model() -> ModelProto {
@@ -127,7 +164,7 @@ mod tests {
         let constant =
             AttributeProto { name: Some("value_float".into()), f: Some(2.0), ..AttributeProto::default() };
         let graph = GraphProto {
-            input: vec![value("x"), value("w")],
+            input: vec![ValueInfoProto { r#type: Some(pairs_of_three()), ..value("x") }, value("w")],
             output: vec![value("y")],
             initializer: vec![raw, list, float("w")],
             node: vec![
@@ -152,10 +189,8 @@ mod tests {
     #[test]
     fn pairs_on_values_are_found_with_their_scales() {
         let surface = Surface::of(&model().encode_to_vec()).unwrap();
-        assert_eq!(
-            (surface.inputs.as_slice(), surface.outputs.as_slice()),
-            (&["x".into()][..], &["y".into()][..])
-        );
+        let x = Input { name: "x".into(), shape: vec![None, Some(3)] };
+        assert_eq!((surface.inputs, surface.outputs), (vec![x], vec!["y".to_owned()]));
         let found: Vec<_> = surface
             .pairs
             .iter()

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 pub struct Inspected<'a> {
     /// The names of the fake quantizers: several, where they do the same to one value.
     pub names: Vec<&'a str>,
-    /// The name of the value that they see.
+    /// The name of the value that they see: that of an output, if it is one.
     pub of: &'a str,
     /// What they do.
     pub quantizer: &'a Quantizer,
@@ -57,7 +57,9 @@ impl Executor {
                 && let Some(quantizer) = self.graph.quantizers.get(*first)
             {
                 let names = attached.iter().map(|(node, _)| self.graph.node(*node).name.as_str()).collect();
-                let of = self.graph.node(of).name.as_str();
+                let output_name =
+                    self.graph.outputs.iter().find(|output| self.plan.source(output.node) == of);
+                let of = output_name.map_or(&self.graph.node(of).name, |output| &output.name);
                 let shown = Inspected { names, of, quantizer, range: &range, input: &input, output };
                 if let Some(other) = inspector(&shown)? {
                     *value = Some(other);
