@@ -12,6 +12,9 @@ pub(super) type Shape = Vec<Option<i64>>;
 /// Values gone back through, at most, before giving up: a file may hold a circle.
 const LONGEST_TRACE: usize = 64;
 
+/// Nodes looked at that take one value, at most: real graphs have a handful.
+pub(super) const MOST_TAKERS: usize = 64;
+
 /// The operators that only move numbers, or pass them on as they are.
 const MOVES: &[&str] = &[
     "Transpose",
@@ -32,6 +35,8 @@ pub(crate) struct Index<'m> {
     pub(super) nodes: Vec<&'m NodeProto>,
     /// The version of the standard operators; 0 where the model names none.
     pub(super) opset: i64,
+    /// Every size of every input is a number, so that all other sizes follow.
+    pub(super) has_known_sizes: bool,
     producers: HashMap<&'m str, &'m NodeProto>,
     consumers: HashMap<&'m str, Vec<&'m NodeProto>>,
     initializers: HashMap<&'m str, &'m TensorProto>,
@@ -47,6 +52,7 @@ impl<'m> Index<'m> {
         let mut index = Index {
             nodes: Vec::new(),
             opset: opset(model),
+            has_known_sizes: false,
             producers: HashMap::new(),
             consumers: HashMap::new(),
             initializers: HashMap::new(),
@@ -58,6 +64,8 @@ impl<'m> Index<'m> {
         if let Some(graph) = &model.graph {
             index.add(graph);
         }
+        let mut given = index.inputs.iter().filter(|name| !index.constants.contains(*name));
+        index.has_known_sizes = given.all(|name| index.count(name).is_some());
         index
     }
 
@@ -272,6 +280,24 @@ impl<'m> Index<'m> {
         None
     }
 
+    /// The nodes that take a value, at once or behind operators that only move numbers; those are
+    /// not among them.
+    pub(super) fn takers(&self, value: &'m str) -> Vec<&'m NodeProto> {
+        let mut waiting = vec![value];
+        let mut found = Vec::new();
+        let mut seen = 0;
+        while let Some(value) = waiting.pop().filter(|_| seen < MOST_TAKERS) {
+            seen += 1;
+            for node in self.consumers(value).iter().take(MOST_TAKERS) {
+                match is_move(node) {
+                    true => waiting.extend(node.output.iter().map(String::as_str)),
+                    false => found.push(*node),
+                }
+            }
+        }
+        found
+    }
+
     /// Follows a value back through operators that only move numbers, giving those too.
     pub(super) fn behind<'v>(&self, value: &'v str) -> (&'v str, Vec<&'m NodeProto>)
     where
@@ -384,7 +410,7 @@ fn is_standard(node: &NodeProto) -> bool {
     ["", "ai.onnx"].contains(&node.domain())
 }
 
-fn is_move(node: &NodeProto) -> bool {
+pub(super) fn is_move(node: &NodeProto) -> bool {
     MOVES.iter().any(|kind| is(node, kind))
 }
 

@@ -275,7 +275,10 @@ fn pairs_are_whole(index: &Index<'_>) -> Vec<Place> {
     let mut places = Vec::new();
     for quantizer in index.quantizers() {
         if quantizer.quantizes {
-            places.extend(strangers(quantizer.output, index).map(|taker| {
+            let mut takers = index.takers(quantizer.output).into_iter();
+            let other = takers.find(|node| node.op_type() != "DequantizeLinear" && !is(node, "Clip"));
+            places.extend(other.map(|taker| {
+                let taker = label(taker);
                 at(quantizer.node, format!("its codes go to `{taker}`, which is no DequantizeLinear"))
             }));
         } else if !has_codes(quantizer.data, index) {
@@ -293,25 +296,6 @@ fn has_codes(codes: &str, index: &Index<'_>) -> bool {
     made.is_some_and(|node| node.op_type() == "QuantizeLinear" || is(node, "Clip"))
         || index.is_constant(source)
         || index.is_input(source)
-}
-
-/// The first node that takes codes and neither moves nor dequantizes them.
-fn strangers(codes: &str, index: &Index<'_>) -> impl Iterator<Item = String> {
-    let mut waiting = vec![codes.to_owned()];
-    let mut found = None;
-    let mut seen = 0;
-    while let Some(value) = waiting.pop() {
-        seen += 1;
-        for node in index.consumers(&value).iter().take(64) {
-            let moves = node.output.first().is_some_and(|output| index.behind(output).0 != output);
-            if moves && seen < 64 {
-                waiting.extend(node.output.iter().cloned());
-            } else if node.op_type() != "DequantizeLinear" && !is(node, "Clip") && !moves {
-                found.get_or_insert_with(|| label(node));
-            }
-        }
-    }
-    found.into_iter()
 }
 
 fn codes_are_not_clipped(index: &Index<'_>) -> Vec<Place> {

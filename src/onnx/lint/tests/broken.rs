@@ -236,7 +236,7 @@ fn onnxruntime() -> Vec<Case> {
             bias_sizes: vec![OUTPUTS],
             ..l
         })
-        .with_codes(&["O02", "O06"]),
+        .with_codes(&["O02", "O06", "O14"]),
         built(&["O03"], on, Linear { activation: signed, ..good(on) }.build().node("Neg", &["xd"], "n")),
         // A second quantizer of the same scale is merged with the first.
         built(
@@ -248,6 +248,15 @@ fn onnxruntime() -> Vec<Case> {
                 .node("QuantizeLinear", &["x", "xs2", "xz"], "xq2")
                 .node("DequantizeLinear", &["xq2", "xs2", "xz"], "xd2")
                 .node("Neg", &["xd2"], "n"),
+        ),
+        // Codes that are moved before they are dequantized.
+        built(
+            &["O03"],
+            on,
+            pair(17, DataType::Int8)
+                .with("Transpose", &["q"], "t", &[("perm", &[0, 2, 1])])
+                .node("DequantizeLinear", &["t", "s", "z"], "e")
+                .node("MatMul", &["e", "d"], "y"),
         ),
         layer(&["O04"], on, |l| Linear { weight: None, ..l }),
         layer(&["O05"], on, |l| Linear { activation: None, ..l }),
@@ -275,6 +284,8 @@ fn onnxruntime() -> Vec<Case> {
                 .node("QuantizeLinear", &["d", "t", "z"], "r")
                 .node("DequantizeLinear", &["r", "t", "z"], "y"),
         ),
+        layer(&["O14"], on, |l| Linear { sizes: vec![2, 3, INPUTS], bias_sizes: vec![OUTPUTS], ..l })
+            .with_codes(&["O14", "O06"]),
     ]
 }
 
