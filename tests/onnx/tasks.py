@@ -1,0 +1,128 @@
+"""What is tried, as tasks that share no state: each is a function and its arguments."""
+
+from functools import partial
+
+import agreement
+import cases
+import codes
+import engines
+import fusion
+import inputs
+import products
+
+# 28 is the newest opset, and 27 the newest whose QuantizeLinear ONNX Runtime has.
+OPSETS = (13, 17, 21, 27, 28)
+WEIGHTS = ("qdq", "folded")
+PROFILES = ("tensorrt", "onnxruntime", "openvino", "generic")
+MODES = {"quantized": (), "float": ("--float",)}
+NOT_YET = "Could not find an implementation for QuantizeLinear(28)"
+
+
+def plan(tool, folders, specs) -> dict[str, list]:
+    """Tasks by the name under which they are reported."""
+    groups = {}
+
+    def add(name, run, *arguments):
+        groups.setdefault(name, []).append((run, arguments))
+
+    for case in cases.matrix(specs):
+        for mode in MODES:
+            add(case.name, every_opset, tool, folders, case, mode)
+        add(case.name, every_profile, tool, folders, case)
+    for case in cases.CALLS:
+        add(case.name, some_opsets, tool, folders, case)
+    for case in cases.ACTIVATIONS:
+        add("activations", activation, tool, folders, case)
+    for task in products.TASKS:
+        add("files", task, tool, folders)
+    return groups
+
+
+def expected(tool, folders, case, mode, model, folder):
+    """Inputs for every size of a case, and qdqc's outputs."""
+    calls = [inputs.make(model, sizes, seed=number) for number, sizes in enumerate(case.sizes)]
+    checkpoint = folders[case.checkpoint]
+    return calls, [tool.run(case, checkpoint, feeds, folder, *MODES[mode]) for feeds in calls]
+
+
+def every_opset(findings, folder, tool, folders, case, mode):
+    known = None
+    for opset in OPSETS:
+        for weights in WEIGHTS:
+            flags = (*MODES[mode], "--opset", opset, "--weights", weights)
+            known = one(findings, folder, tool, folders, case, mode, flags, known)
+
+
+def every_profile(findings, folder, tool, folders, case):
+    for mode in MODES:
+        known = None
+        for profile in PROFILES:
+            flags = (*MODES[mode], "--profile", profile)
+            known = one(findings, folder, tool, folders, case, mode, flags, known)
+            if profile == "onnxruntime" and mode == "quantized":
+                fused(findings, folder, tool, folders, case, flags)
+
+
+def some_opsets(findings, folder, tool, folders, case):
+    for mode in MODES:
+        known = None
+        for opset, weights in ((13, "folded"), (17, "qdq"), (28, "folded")):
+            flags = (*MODES[mode], "--opset", opset, "--weights", weights)
+            known = one(findings, folder, tool, folders, case, mode, flags, known)
+
+
+def activation(findings, folder, tool, folders, case):
+    known = None
+    for opset in (13, 20, 28):
+        known = one(findings, folder, tool, folders, case, "float", ("--float", "--opset", opset), known)
+
+
+def one(findings, folder, tool, folders, case, mode, flags, known):
+    """Exports a model, checks it, and runs it in every engine."""
+    place = " ".join(map(str, ("export", case.spec, *case.settings, *case.interface, *flags)))
+    path = folder / "model.onnx"
+    if findings.attempt("exported", place, tool.export, case, folders[case.checkpoint], path, *flags) is None:
+        return known
+    model = findings.attempt("checked", place, engines.check, path)
+    if model is None:
+        return known
+    if known is None:
+        known = expected(tool, folders, case, mode, model, folder)
+    calls, wanted = known
+    attempt = partial(findings.attempt, place=place)
+
+    def compared(run, rule):
+        return max(rule(got, want) for got, want in zip(run(), wanted, strict=True))
+
+    loose = agreement.close if mode == "float" else agreement.alike
+    opset = model.opset_import[0].version
+    if mode == "quantized" and opset == 28:
+        findings.attempt("without a kernel", place, has_no_kernel, path)
+        attempt("onnx reference", check=lambda: compared(lambda: engines.run_reference(path, calls), agreement.close))
+    else:
+        attempt("onnxruntime", check=lambda: compared(lambda: engines.run_onnxruntime(path, calls, False), agreement.close))
+        attempt("optimized", check=lambda: compared(lambda: engines.run_onnxruntime(path, calls, True), loose))
+        if mode == "quantized":
+            attempt("codes", check=lambda: codes.check(path, calls))
+    attempt("openvino", check=lambda: compared(lambda: engines.run_openvino(path, calls), loose))
+    return known
+
+
+def has_no_kernel(path):
+    """Once ONNX Runtime takes quantizers of this opset, it is to be run like the others."""
+    try:
+        engines.session(path, optimized=False)
+    except Exception as error:
+        if NOT_YET in str(error):
+            return
+        raise
+    raise agreement.Disagreement("ONNX Runtime runs QuantizeLinear of opset 28 now: take this exception out")
+
+
+def fused(findings, folder, tool, folders, case, flags):
+    place = " ".join(map(str, ("export", case.spec, *case.settings, *case.interface, *flags)))
+    path = tool.export(case, folders[case.checkpoint], folder / "fused.onnx", *flags)
+    sizes = case.sizes[0]
+    fixed = {**sizes, "past + seq": sizes.get("past", 0) + sizes["seq"]}
+    findings.attempt("fused", place, fusion.check, path)
+    findings.attempt("fused", f"{place} (fixed sizes)", fusion.check, path, fixed)
