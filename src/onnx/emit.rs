@@ -44,7 +44,7 @@ pub fn emit(graph: &Checked, weights: &HashMap<String, Tensor>, options: &Option
 }
 
 fn laid_out(graph: Graph, options: &Options) -> Result<Checked, Failure> {
-    let mut graph = layout::turn_weights(graph);
+    let mut graph = layout::turn_weights(layout::share(graph));
     if options.layout.wide_biases {
         graph = layout::widen_biases(graph);
     }
@@ -68,7 +68,7 @@ struct Emitter<'a> {
     graph: &'a Graph,
     weights: &'a HashMap<String, Tensor>,
     options: &'a Options,
-    users: Vec<Vec<NodeId>>,
+    users: Vec<Vec<Option<NodeId>>>,
     made: Vec<Option<Made>>,
     sizes: Sizes,
     nodes: Vec<form::Node>,

@@ -5,6 +5,34 @@ use crate::{
     ops::{FakeQuantize, Op, Reshape, Transpose},
     types::{Dim, TensorType},
 };
+use std::collections::HashMap;
+
+/// Makes one node of those that compute the same of weights alone: a module that is used
+/// twice has its weights in the model once.
+pub(super) fn share(graph: Graph) -> Graph {
+    let mut rewrite = Rewrite::new(&graph);
+    let mut known: HashMap<Vec<NodeId>, Vec<NodeId>> = HashMap::new();
+    let mut constant = vec![false; graph.nodes.len()];
+    for (id, node) in graph.iter() {
+        let of_weights = !node.operands.is_empty()
+            && node.operands.iter().all(|operand| constant.get(operand.index()) == Some(&true));
+        if let Some(slot) = constant.get_mut(id.index()) {
+            *slot = of_weights || matches!(node.kind, NodeKind::Parameter(_) | NodeKind::Constant(_));
+        }
+        let operands: Vec<NodeId> =
+            node.operands.iter().filter_map(|operand| rewrite.get(*operand)).collect();
+        let same =
+            |made: &&NodeId| rewrite.nodes.get(made.index()).is_some_and(|made| made.kind == node.kind);
+        match known.get(&operands).and_then(|made| made.iter().find(same)).filter(|_| of_weights) {
+            Some(made) => rewrite.map(id, *made),
+            None => {
+                let made = rewrite.keep(id, node);
+                known.entry(operands).or_default().push(made);
+            }
+        }
+    }
+    rewrite.finish(graph)
+}
 
 /// Turns weights before they are quantized rather than after, so that nothing stands
 /// between a `DequantizeLinear` and its `MatMul`: the codes are the same, and weights
@@ -14,7 +42,7 @@ pub(super) fn turn_weights(graph: Graph) -> Graph {
     let mut rewrite = Rewrite::new(&graph);
     for (id, node) in graph.iter() {
         let user = match users.get(id.index()).map(Vec::as_slice) {
-            Some([user]) => Some(graph.node(*user)),
+            Some([Some(user)]) => Some(graph.node(*user)),
             _ => None,
         };
         let turned = match (&node.kind, user.map(|user| (user, &user.kind))) {
@@ -74,8 +102,9 @@ fn turn(
         let sizes: Option<Vec<Dim>> =
             axes.iter().map(|axis| range_ty.shape.get(usize::try_from(*axis).ok()?).cloned()).collect();
         range_ty.shape = sizes?;
+        // All axes but one have size 1: turning it is giving it another shape.
         range = rewrite.add(Node {
-            kind: NodeKind::Op(Op::Transpose(Transpose { axes })),
+            kind: NodeKind::Op(Op::Reshape(Reshape { shape: range_ty.shape.clone() })),
             operands: vec![range],
             name: format!("{}.range", user.name),
             ty: range_ty,
@@ -157,14 +186,15 @@ fn is_parameter(graph: &Graph, id: Option<&NodeId>) -> bool {
     id.is_some_and(|id| matches!(graph.node(*id).kind, NodeKind::Parameter(_)))
 }
 
-/// The nodes that use each node, by its position; outputs count as none.
-pub(super) fn users(graph: &Graph) -> Vec<Vec<NodeId>> {
+/// What uses each node, by its position: nodes, and `None` for an output.
+pub(super) fn users(graph: &Graph) -> Vec<Vec<Option<NodeId>>> {
     let mut users = vec![Vec::new(); graph.nodes.len()];
-    for (id, node) in graph.iter() {
-        for operand in &node.operands {
-            if let Some(users) = users.get_mut(operand.index()) {
-                users.push(id);
-            }
+    let of_nodes =
+        graph.iter().flat_map(|(id, node)| node.operands.iter().map(move |used| (*used, Some(id))));
+    let of_outputs = graph.outputs.iter().map(|output| (output.node, None));
+    for (used, user) in of_nodes.chain(of_outputs) {
+        if let Some(users) = users.get_mut(used.index()) {
+            users.push(user);
         }
     }
     users

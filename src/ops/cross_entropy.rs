@@ -47,27 +47,37 @@ impl Operator for CrossEntropy {
         candle_nn::ops::log_softmax(&logits, 1)?.gather(&targets, 1)?.mean_all()?.neg()
     }
 
+    /// In operators that every runtime has: few have `SoftmaxCrossEntropyLoss`.
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
-        let (logits, labels) = (form.operand(0)?, form.value(1)?);
+        let logits = form.operand(0)?;
+        let (dtype, mut scores) = (logits.ty.dtype, logits.value);
+        if dtype != DType::F32 {
+            scores = form.cast(&scores, DType::F32);
+        }
+        let scores = form.node("LogSoftmax", &[&scores], [("axis", NodeAttribute::Integer(-1))]);
         let classes = logits.ty.shape.last().cloned().unwrap_or(Dim::known(1));
         let rows = form.shape(&[Dim::known(-1), classes])?;
-        let logits = form.plain("Reshape", &[&logits.value, &rows]);
-        let flat = form.integers("flat", &[-1])?;
-        let mut labels = form.plain("Reshape", &[&labels, &flat]);
-        let ignored = self.ignore.as_known().unwrap_or(NEVER);
-        if self.ignore.as_known().is_none() {
-            let (size, never) = (form.size(&self.ignore)?, form.integers("ignored", &[NEVER])?);
-            let same = form.plain("Equal", &[&labels, &size]);
-            labels = form.plain("Where", &[&same, &never, &labels]);
-        }
-        let attributes =
-            [("ignore_index", NodeAttribute::Integer(ignored)), ("reduction", NodeAttribute::Text("mean"))];
-        Ok(form.node("SoftmaxCrossEntropyLoss", &[&logits, &labels], attributes))
+        let scores = form.plain("Reshape", &[&scores, &rows]);
+        let column = form.integers("column", &[-1, 1])?;
+        let labels = form.value(1)?;
+        let labels = form.plain("Reshape", &[&labels, &column]);
+        let ignore = form.size(&self.ignore)?;
+        let ignored = form.labelled("Equal", &[&labels, &ignore], [], "ignored");
+        // Any class does where the label does not count.
+        let any = form.integers("any", &[0])?;
+        let labels = form.plain("Where", &[&ignored, &any, &labels]);
+        let scores = form.node("GatherElements", &[&scores, &labels], [("axis", NodeAttribute::Integer(1))]);
+        let zero = form.number(0.0, DType::F32)?;
+        let scores = form.plain("Where", &[&ignored, &zero, &scores]);
+        let counted = form.labelled("Not", &[&ignored], [], "counted");
+        let counted = form.cast(&counted, DType::F32);
+        let [sum, count] = [scores, counted]
+            .map(|each| form.node("ReduceSum", &[&each], [("keepdims", NodeAttribute::Integer(0))]));
+        let mean = form.plain("Div", &[&sum, &count]);
+        let loss = form.plain("Neg", &[&mean]);
+        Ok(if dtype == DType::F32 { loss } else { form.cast(&loss, dtype) })
     }
 }
-
-/// A label that is no class.
-const NEVER: i64 = -100;
 
 /// Which rows count, and their labels. Refuses labels that are no class.
 fn counted(labels: &Tensor, ignore: i64, classes: usize) -> candle_core::Result<Vec<(u32, i64)>> {

@@ -13,16 +13,19 @@ pub fn weights(graph: &Graph) -> HashMap<String, Tensor> {
     let tensor = |(path, ty): (String, &qdqc::types::TensorType)| {
         let shape: Vec<usize> = ty.shape.iter().map(|dim| dim.as_known().unwrap() as usize).collect();
         let count = shape.iter().product();
-        // A linear congruential generator (Knuth's MMIX), begun at the path.
-        let mut state = path.bytes().fold(7_u64, |state, byte| state.wrapping_mul(31) + u64::from(byte));
-        let values: Vec<f32> = (0..count)
-            .map(|_| {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-            })
-            .collect();
-        let values = if path.ends_with("_amax") { vec![4.0; count] } else { values };
+        let values = if path.ends_with("_amax") { vec![4.0; count] } else { numbers(&path, count) };
         (path, Tensor::from_vec(values, shape, &Device::Cpu).unwrap())
     };
     parameters.map(tensor).collect()
+}
+
+/// Numbers from -0.5 to 0.5, the same for the same seed.
+pub fn numbers(seed: &str, count: usize) -> Vec<f32> {
+    // A linear congruential generator (Knuth's MMIX), begun at the seed.
+    let mut state = seed.bytes().fold(7_u64, |state, byte| state.wrapping_mul(31) + u64::from(byte));
+    let next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    std::iter::repeat_with(next).take(count).collect()
 }
