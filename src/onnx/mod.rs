@@ -14,6 +14,7 @@ mod located;
 mod model;
 pub mod opset;
 pub mod profile;
+#[expect(clippy::enum_variant_names, reason = "made from ONNX's own schema")]
 pub(crate) mod proto;
 pub mod read;
 mod surface;

@@ -9,9 +9,9 @@ pub fn manual() -> String {
     let mut page = INTRODUCTION.to_owned();
     for profile in profile::ALL {
         // Writing to a string does not fail.
-        let _ = write!(
+        let _ = writeln!(
             page,
-            "| `{}` | {} | {}: {} |\n",
+            "| `{}` | {} | {}: {} |",
             profile.name, profile.summary, profile.opset, profile.opset_reason
         );
     }
@@ -65,9 +65,9 @@ fn section(title: &str, lead: &str, rules: &[Rule]) -> String {
         "\n## {title}\n\n{lead}\n\n| rule | broken by | then | why, and what to do | source | check |\n|---|---|---|---|---|---|\n"
     );
     for rule in rules {
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "| {} | {} | {} | {} To mend it: {}. | {} | `{}` |\n",
+            "| {} | {} | {} | {} To mend it: {}. | {} | `{}` |",
             rule.code,
             rule.title,
             rule.effect.words(),
