@@ -38,6 +38,7 @@ fn help_is_as_reviewed() {
         ("sensitivity", "help-sensitivity"),
         ("calibrate", "help-calibrate"),
         ("eval", "help-eval"),
+        ("lint", "help-lint"),
     ] {
         check("cli", case, &qdqc(&[command, "--help"]).done().succeeded());
     }

@@ -105,17 +105,16 @@ fn paragraphs(findings: &[Finding], shown: usize) -> String {
 
 /// `96 quantizers, 36 of 37 matrix products in integers, opset 17`
 fn quantized(summary: &Summary) -> String {
-    let mut text = format!(
-        "{}, {} of {} in integers, opset {}",
-        counted(summary.quantizers, "quantizer"),
-        summary.integer_products,
-        counted(summary.products, "matrix product"),
-        summary.opset
-    );
-    if summary.functions > 0 {
-        text += &format!("; the model's own {} are not looked into", counted(summary.functions, "function"));
+    let Summary { opset, quantizers, products, integer_products, functions } = *summary;
+    let mut parts = vec![counted(quantizers, "quantizer")];
+    if products > 0 {
+        parts.push(format!("{integer_products} of {} in integers", counted(products, "matrix product")));
     }
-    text
+    parts.push(format!("opset {opset}"));
+    if functions > 0 {
+        parts.push(format!("{} of the model's own not looked into", counted(functions, "function")));
+    }
+    parts.join(", ")
 }
 
 fn counted(count: usize, what: &str) -> String {

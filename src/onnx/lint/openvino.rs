@@ -12,6 +12,7 @@ use super::{
     rules,
 };
 use crate::onnx::proto::tensor_proto::DataType;
+use std::collections::HashMap;
 
 rules! {
     V01 Numbers sixteen_bits_are_kept:
@@ -76,6 +77,13 @@ rules! {
      activations run in bfloat16.",
     "measured on OpenVINO 2026.4, BERT-base and MiniLM at 1x128 and 8x128",
     "use int8 with zero point 0 for activations";
+
+    V11 Slower values_have_one_kind_of_codes:
+    "a value rounded to int8 and to uint8",
+    "Where one value has quantizers of both kinds (a product's and a residual addition's), products that take \
+     it run in float; which ones depends on the sizes.",
+    "measured on OpenVINO 2026.4",
+    "use one type of codes for all quantizers of a value";
 }
 
 fn sixteen_bits_are_kept(index: &Index<'_>) -> Vec<Place> {
@@ -154,4 +162,24 @@ fn products_of_activations_are_signed(index: &Index<'_>) -> Vec<Place> {
         product.operands().iter().all(unsigned)
     });
     unsigned.map(|product| at(product.node, "both its matrices are activations in uint8")).collect()
+}
+
+fn values_have_one_kind_of_codes(index: &Index<'_>) -> Vec<Place> {
+    let mut kinds: HashMap<&str, DataType> = HashMap::new();
+    let mut places = Vec::new();
+    for quantizer in activations(index) {
+        let codes = quantizer.codes(index).filter(|codes| matches!(codes, DataType::Int8 | DataType::Uint8));
+        let Some(codes) = codes else { continue };
+        let first = *kinds.entry(quantizer.data).or_insert(codes);
+        if first != codes {
+            let message = format!(
+                "`{}` is rounded to {} here, to {} elsewhere",
+                quantizer.data,
+                name(codes),
+                name(first)
+            );
+            places.push(at(quantizer.node, message));
+        }
+    }
+    places
 }

@@ -331,5 +331,14 @@ fn openvino() -> Vec<Case> {
                 "y",
             ),
         ),
+        built(
+            &["V11"],
+            on,
+            pair(17, DataType::Int8)
+                .stored("u", DataType::Uint8, &[], &[128.0])
+                .node("QuantizeLinear", &["x", "s", "u"], "r")
+                .node("DequantizeLinear", &["r", "s", "u"], "e")
+                .node("Add", &["d", "e"], "y"),
+        ),
     ]
 }

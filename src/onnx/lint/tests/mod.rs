@@ -224,3 +224,20 @@ fn additions_of_constants_are_no_residuals() {
         .model();
     assert_eq!(codes(&found(model, "tensorrt")), [].into());
 }
+
+/// ONNX Runtime merges equal quantizers, but not those that have a zero point of their own.
+#[test]
+fn quantizers_with_zero_points_of_their_own_are_not_merged() {
+    let second = |zero_point: &str| {
+        Linear { activation: Some((DataType::Int8, 0.0)), ..good("onnxruntime") }
+            .build()
+            .stored("xs2", DataType::Float, &[], &[0.05])
+            .stored("own", DataType::Int8, &[], &[0.0])
+            .node("QuantizeLinear", &["x", "xs2", zero_point], "xq2")
+            .node("DequantizeLinear", &["xq2", "xs2", zero_point], "xd2")
+            .node("Neg", &["xd2"], "n")
+            .model()
+    };
+    assert_eq!(codes(&found(second("xz"), "onnxruntime")), ["O03"].into());
+    assert_eq!(codes(&found(second("own"), "onnxruntime")), [].into());
+}
