@@ -64,6 +64,15 @@ def matrix(specs: list[str]) -> list[Case]:
 
 
 BASE = Case("base-model")
+CROSSED_CACHE = Case(
+    "base-model",
+    "decoder, source, cache",
+    checkpoint="cross",
+    settings=CROSS,
+    interface=("--inputs", "input_ids,attention_mask,encoder_hidden_states", "--cache"),
+    requests=("--cache",),
+    sizes=CROSSED,
+)
 
 # Calls that a spec allows besides the usual one.
 CALLS = [
@@ -81,15 +90,7 @@ CALLS = [
         interface=("--outputs", "hidden_states,attentions"),
         requests=("--hidden-states", "--attentions"),
     ),
-    Case(
-        "base-model",
-        "decoder, source, cache",
-        checkpoint="cross",
-        settings=CROSS,
-        interface=("--inputs", "input_ids,attention_mask,encoder_hidden_states", "--cache"),
-        requests=("--cache",),
-        sizes=CROSSED,
-    ),
+    CROSSED_CACHE,
     Case("sequence-classification", "loss", interface=("--inputs", "input_ids,attention_mask,labels")),
     Case("token-classification", "loss", interface=("--inputs", "input_ids,attention_mask,labels")),
     Case("causal-lm", "loss", interface=("--inputs", "input_ids,labels", "--no-cache"), sizes=PLAIN[:1] + PLAIN[2:]),

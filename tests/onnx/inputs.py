@@ -1,9 +1,10 @@
 """Numbers for a model's inputs, from its own list of them."""
 
 import numpy as np
-from onnx import TensorProto
+from onnx import helper
 
-VOCABULARY, LABELS = 264, 2
+# Of `tests/tiny`.
+VOCABULARY, POSITIONS, LABELS = 264, 128, 2
 
 
 def sizes_of(value, bound: dict) -> list[int]:
@@ -12,29 +13,26 @@ def sizes_of(value, bound: dict) -> list[int]:
     return [sum(bound[name] for name in dim.dim_param.split(" + ")) if dim.dim_param else dim.dim_value for dim in dims]
 
 
-def make(model, bound: dict, seed: int) -> dict[str, np.ndarray]:
-    """Every row of the call ends in padding after a length of its own."""
+def make(model, bound: dict, seed: int, empty: bool = True) -> dict[str, np.ndarray]:
+    """Rows end in padding, each after a length of its own; the last of several is padding alone, unless told."""
     rng = np.random.default_rng([seed, *bound.values()])
     feeds = {}
     for value in model.graph.input:
-        shape = sizes_of(value, bound)
-        kind = "float" if value.type.tensor_type.elem_type == TensorProto.FLOAT else "whole"
-        feeds[value.name] = numbers(value.name, kind, shape, rng)
-    for ids, mask in [("input_ids", "attention_mask")]:
-        if ids in feeds and mask in feeds:
-            read = feeds[mask][..., -feeds[ids].shape[-1] :]
-            feeds[ids] = feeds[ids] * (read != 0)
+        dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        feeds[value.name] = numbers(value.name, sizes_of(value, bound), rng, empty).astype(dtype)
+    if "input_ids" in feeds and "attention_mask" in feeds:
+        own = feeds["input_ids"].shape[-1]
+        feeds["input_ids"] = feeds["input_ids"] * (feeds["attention_mask"][..., -own:] != 0)
     return feeds
 
 
-def numbers(name, kind, shape, rng):
+def numbers(name, shape, rng, empty):
     if name.endswith("attention_mask"):
-        length = shape[-1]
-        lengths = rng.integers(1, length + 1, shape[:-1])[..., None]
-        return (np.arange(length) < lengths).astype(np.float32 if kind == "float" else np.int64)
-    if name == "head_mask":
-        return rng.integers(0, 2, shape).astype(np.float32)
-    if kind == "float":
-        return rng.normal(0, 1, shape).astype(np.float32)
-    most = {"input_ids": VOCABULARY, "token_type_ids": 2, "position_ids": 128, "labels": LABELS}[name]
-    return rng.integers(0, most, shape, dtype=np.int64)
+        lengths = rng.integers(1, shape[-1] + 1, shape[:-1])
+        if empty and shape[0] > 1:
+            lengths[-1] = 0
+        return np.arange(shape[-1]) < lengths[..., None]
+    below = {"input_ids": VOCABULARY, "token_type_ids": 2, "position_ids": POSITIONS, "head_mask": 2, "labels": LABELS}
+    if name in below:
+        return rng.integers(0, below[name], shape)
+    return rng.normal(0, 1, shape)

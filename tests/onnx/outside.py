@@ -17,6 +17,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# Nothing is written beside the sources.
+sys.dont_write_bytecode = True
+SHOWN = 5
 TINY = Path(__file__).resolve().parent.parent / "tiny"
 
 
@@ -27,7 +30,6 @@ class Findings:
     name: str
     held: Counter = field(default_factory=Counter)
     worst: dict = field(default_factory=dict)
-    notes: Counter = field(default_factory=Counter)
     failures: list = field(default_factory=list)
 
     def attempt(self, what: str, place: str, check, *arguments):
@@ -36,7 +38,7 @@ class Findings:
             result = check(*arguments)
         except Exception as error:
             message = str(error).strip() or traceback.format_exc()
-            self.failures.append(f"{place}: {what}: {type(error).__name__}: {message}")
+            self.failures.append((place, f"{what}: {type(error).__name__}: {message}"))
             return None
         self.held[what] += result if type(result) is int else 1
         if type(result) is float:
@@ -45,16 +47,14 @@ class Findings:
 
     def add(self, other):
         self.held += other.held
-        self.notes += other.notes
         self.failures += other.failures
         for what, worst in other.worst.items():
             self.worst[what] = max(self.worst.get(what, 0.0), worst)
 
     def line(self) -> str:
         held = ", ".join(f"{what} {count}{self.difference(what)}" for what, count in self.held.items())
-        notes = "".join(f"; {note}: {count}" for note, count in self.notes.items())
         failed = f"; {len(self.failures)} FAILED" if self.failures else ""
-        return f"{self.name}: {held}{notes}{failed}"
+        return f"{self.name}: {held}{failed}"
 
     def difference(self, what) -> str:
         return f" ({self.worst[what]:.1e})" if what in self.worst else ""
@@ -68,8 +68,21 @@ def work(task) -> Findings:
         try:
             run(findings, Path(folder), *arguments)
         except Exception:
-            findings.failures.append(f"{run.__name__}: {traceback.format_exc()}")
+            findings.failures.append((run.__name__, traceback.format_exc()))
     return findings
+
+
+def show(failures):
+    """What failed, and where; what failed alike in many places, with the first few of them."""
+    places = {}
+    for place, message in failures:
+        places.setdefault(message, []).append(place)
+    for message, where in places.items():
+        print(f"FAILED {message}", file=sys.stderr)
+        for place in where[:SHOWN]:
+            print(f"    at {place}", file=sys.stderr)
+        if len(where) > SHOWN:
+            print(f"    and {len(where) - SHOWN} more", file=sys.stderr)
 
 
 def main() -> int:
@@ -99,9 +112,8 @@ def main() -> int:
             if not left[name]:
                 print(found[name].line(), flush=True)
                 total.add(found[name])
-    print(f"{total.line()}; {time.monotonic() - started:.0f} s")
-    for failure in total.failures:
-        print(f"FAILED {failure}", file=sys.stderr)
+    print(f"{total.line()}; {time.monotonic() - started:.0f} s", flush=True)
+    show(total.failures)
     return 1 if total.failures or not total.held else 0
 
 

@@ -1,14 +1,12 @@
 """What is tried, as tasks that share no state: each is a function and its arguments."""
 
-from functools import partial
-
 import agreement
 import cases
 import codes
 import engines
 import fusion
 import inputs
-import products
+import files
 
 # 28 is the newest opset, and 27 the newest whose QuantizeLinear ONNX Runtime has.
 OPSETS = (13, 17, 21, 27, 28)
@@ -33,8 +31,8 @@ def plan(tool, folders, specs) -> dict[str, list]:
         add(case.name, some_opsets, tool, folders, case)
     for case in cases.ACTIVATIONS:
         add("activations", activation, tool, folders, case)
-    for task in products.TASKS:
-        add("files", task, tool, folders)
+    for task in files.TASKS:
+        add("files", task, tool, folders, specs)
     return groups
 
 
@@ -79,7 +77,7 @@ def activation(findings, folder, tool, folders, case):
 
 def one(findings, folder, tool, folders, case, mode, flags, known):
     """Exports a model, checks it, and runs it in every engine."""
-    place = " ".join(map(str, ("export", case.spec, *case.settings, *case.interface, *flags)))
+    place = shown(case, flags)
     path = folder / "model.onnx"
     if findings.attempt("exported", place, tool.export, case, folders[case.checkpoint], path, *flags) is None:
         return known
@@ -89,23 +87,30 @@ def one(findings, folder, tool, folders, case, mode, flags, known):
     if known is None:
         known = expected(tool, folders, case, mode, model, folder)
     calls, wanted = known
-    attempt = partial(findings.attempt, place=place)
 
-    def compared(run, rule):
-        return max(rule(got, want) for got, want in zip(run(), wanted, strict=True))
+    def compared(rule, engine, *arguments):
+        return rule(engine(path, calls, *arguments), wanted)
+
+    def attempt(what, *check):
+        findings.attempt(what, place, *check)
 
     loose = agreement.close if mode == "float" else agreement.alike
     opset = model.opset_import[0].version
     if mode == "quantized" and opset == 28:
-        findings.attempt("without a kernel", place, has_no_kernel, path)
-        attempt("onnx reference", check=lambda: compared(lambda: engines.run_reference(path, calls), agreement.close))
+        attempt("without a kernel", has_no_kernel, path)
+        attempt("onnx reference", compared, agreement.close, engines.run_reference)
     else:
-        attempt("onnxruntime", check=lambda: compared(lambda: engines.run_onnxruntime(path, calls, False), agreement.close))
-        attempt("optimized", check=lambda: compared(lambda: engines.run_onnxruntime(path, calls, True), loose))
+        attempt("onnxruntime", compared, agreement.close, engines.run_onnxruntime, False)
+        attempt("optimized", compared, loose, engines.run_onnxruntime, True)
         if mode == "quantized":
-            attempt("codes", check=lambda: codes.check(path, calls))
-    attempt("openvino", check=lambda: compared(lambda: engines.run_openvino(path, calls), loose))
+            attempt("codes", codes.check, path, calls)
+    if opset != 27:
+        attempt("openvino", compared, loose, engines.run_openvino)
     return known
+
+
+def shown(case, flags) -> str:
+    return " ".join(map(str, ("qdqc export", case.spec, *case.settings, *case.interface, *flags)))
 
 
 def has_no_kernel(path):
@@ -120,7 +125,7 @@ def has_no_kernel(path):
 
 
 def fused(findings, folder, tool, folders, case, flags):
-    place = " ".join(map(str, ("export", case.spec, *case.settings, *case.interface, *flags)))
+    place = shown(case, flags)
     path = tool.export(case, folders[case.checkpoint], folder / "fused.onnx", *flags)
     sizes = case.sizes[0]
     fixed = {**sizes, "past + seq": sizes.get("past", 0) + sizes["seq"]}

@@ -29,5 +29,5 @@ class Tool:
         """The outputs by name. The inputs that are given say what the graph is."""
         given, made = folder / "inputs.safetensors", folder / "outputs.safetensors"
         save_file(feeds, given)
-        self.call("run", case.spec, "-c", checkpoint, *case.settings, *case.requests, *flags, "--tensors", given, "-o", made)
+        self.call("run", case.spec, "-c", checkpoint, *case.settings, *case.requests, *flags, "--threads", 1, "--tensors", given, "-o", made)
         return load_file(made)
