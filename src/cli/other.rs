@@ -76,8 +76,7 @@ impl Other {
             _ => Failure::outside(format!("`{file}` cannot be read: {error}")),
         };
         let bytes = fs::read(path).map_err(cannot)?;
-        let mut surface = Surface::of(&bytes)
-            .map_err(|reason| Failure::input(format!("`{file}` is not an ONNX model: {reason}")))?;
+        let mut surface = Surface::of(&bytes, &format!("`{file}`"))?;
         if arguments.optimize {
             surface.pairs.clear();
         }

@@ -13,6 +13,11 @@ use std::path::PathBuf;
     qdqc compare question-answering -c my-int8 --input dev.json --max-samples 16 --onnx my-int8.onnx\n  \
     qdqc compare masked-lm -c my-int8 --text \"Paris is the [MASK] of France.\" --onnx my-int8.onnx --optimize\n  \
     qdqc compare base-model -c my-bert --float --tensors in.safetensors --outputs theirs.safetensors\n\n\
+    The table has the quantizers whose codes differ by themselves. `differ`: codes that differ, both run as\n\
+    they are; `input apart`: how far what they see is, as a share of its largest magnitude. `given codes`: those\n\
+    that differ where ours is computed from their codes before each quantizer; `by rounding`: of these, those\n\
+    whose inputs are the same but for rounding; `from tie`: how far these lie from the middle between the two\n\
+    codes, in steps from one code to the next.\n\n\
     `--onnx` runs the model in ONNX Runtime, which must be installed: `python3 -m pip install onnxruntime numpy`.\n\
     The exit code is 0 if every output agrees, or would if no number before a quantizer lay at a tie\n\
     between two codes, where rounding decides; and 1 otherwise.",
