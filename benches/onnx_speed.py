@@ -4,13 +4,15 @@
     onnx_speed.py checkpoint {bert-base,minilm-l6} DIR
     onnx_speed.py graph FILE... [--batch 1 --seq 128]
     onnx_speed.py time FIRST OTHER... [--batch 1 8] [--seq 128] [--threads 2] [--rounds 15] [--sizes fixed]
+                     [--processor-time]
 
 `checkpoint` writes a HuggingFace folder of that size with random weights, and
 DIR/texts.txt to calibrate with. `graph` counts the nodes of a file before and
 after ONNX Runtime's optimization, with symbolic and with fixed sizes, and lists
 the products that the file quantizes and that are left in float. `time` lets the
 models take turns in one process; each ratio is the median of the rounds' own,
-with their quartiles. A model there is `FILE`, or `openvino:FILE`.
+with their quartiles. A model there is `FILE`, or `openvino:FILE`. On a machine
+that is busy with other work, `--threads 1 --processor-time` says more.
 
 Needs numpy, onnx, onnxruntime, safetensors, and openvino where it is named.
 """
@@ -205,36 +207,37 @@ def call(model, *settings):
     return onnxruntime_call(model, *settings)
 
 
-def milliseconds(function):
-    start = time.perf_counter()
+def milliseconds(function, clock):
+    start = clock()
     function()
-    return (time.perf_counter() - start) * 1e3
+    return (clock() - start) * 1e3
 
 
-def race(calls, rounds, at_least=150.0):
+def race(calls, rounds, clock, at_least=150.0):
     """Milliseconds of each call, a number a round: the median of as many runs as fill
     `at_least`. The order turns from round to round, and a run that is not counted lets
     the threads of the call before go to sleep."""
     repeats = []
     for function in calls:
         function()
-        repeats.append(max(1, int(at_least / milliseconds(function))))
+        repeats.append(max(1, int(at_least / milliseconds(function, clock))))
     times = [[] for _ in calls]
     for turn in range(rounds):
         for at in range(len(calls)):
             at = (at + turn) % len(calls)
             calls[at]()
-            times[at].append(statistics.median(milliseconds(calls[at]) for _ in range(repeats[at])))
+            times[at].append(statistics.median(milliseconds(calls[at], clock) for _ in range(repeats[at])))
     return times
 
 
 def speed(arguments):
+    clock = time.process_time if arguments.processor_time else time.perf_counter
     print("| batch x tokens | sizes | model | ms | ratio | quartiles |\n|---|---|---|---|---|---|")
     for batch in arguments.batch:
         for sizes in arguments.sizes:
             settings = (batch, arguments.seq, arguments.threads, sizes == "fixed")
             calls = [call(model, *settings) for model in arguments.models]
-            times = race(calls, arguments.rounds)
+            times = race(calls, arguments.rounds, clock)
             for model, own in zip(arguments.models, times):
                 ratios = [mine / first for mine, first in zip(own, times[0])]
                 low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
@@ -264,6 +267,7 @@ def main():
     command.add_argument("--threads", type=int, default=2)
     command.add_argument("--rounds", type=int, default=15)
     command.add_argument("--sizes", nargs="+", choices=["fixed", "symbolic"], default=["fixed", "symbolic"])
+    command.add_argument("--processor-time", action="store_true")
     command.set_defaults(run=speed)
     arguments = parser.parse_args()
     arguments.run(arguments)
