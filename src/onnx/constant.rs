@@ -3,10 +3,10 @@
 use super::proto::{TensorProto, tensor_proto::DataType};
 use crate::{
     ops::{
-        candle_dtype,
+        Operator, candle_dtype,
         form::{Constant, Element, Numbers},
     },
-    quant::codes::{e4m3_bits, largest_code},
+    quant::codes::{e4m3, e4m3_bits},
     types::{Bindings, DType},
 };
 use candle_core::{Result, Tensor};
@@ -64,32 +64,30 @@ pub(super) fn header(constant: &Constant) -> TensorProto {
 
 /// The numbers, least significant byte first, the last axis first.
 pub(super) fn bytes(constant: &Constant) -> Result<Vec<u8>> {
+    let is_codes = matches!(constant.numbers, Numbers::Codes { .. });
     let flat = match &constant.numbers {
         Numbers::Tensor(tensor) => tensor.flatten_all()?,
-        Numbers::Codes { values, amax, quantizer } => {
-            let left =
-                crate::ops::Operator::eval(quantizer, &[values.clone(), amax.clone()], &Bindings::new())?;
-            let largest = match quantizer.format.as_str() {
-                "e4m3" => crate::quant::codes::E4M3_MAX,
-                // At most 16 bits are allowed.
-                _ => largest_code(quantizer.bits.clamp(2, 16) as u8, quantizer.signed) as f32,
-            };
-            let step = (amax / f64::from(largest))?.maximum(f64::from(f32::MIN_POSITIVE))?;
-            let codes = left.broadcast_div(&step)?;
-            let codes = if quantizer.format == "e4m3" { codes } else { codes.round()? };
-            codes.contiguous()?.flatten_all()?
+        Numbers::Codes { values, amax, scale, quantizer } => {
+            let left = quantizer.eval(&[values.clone(), amax.clone()], &Bindings::new())?;
+            left.broadcast_div(scale)?.contiguous()?.flatten_all()?
         }
     };
+    // Codes times scales are rounded, so that their quotients lie beside the codes.
     match constant.element {
+        Element::Of(DType::U8) if is_codes => Ok(whole(&flat)?.map(|code| code as u8).collect()),
         Element::Of(dtype) => of_dtype(&flat.to_dtype(candle_dtype(dtype))?, dtype),
         Element::I8 => Ok(whole(&flat)?.map(|code| code as i8 as u8).collect()),
         Element::I16 => Ok(whole(&flat)?.flat_map(|code| (code as i16).to_le_bytes()).collect()),
         Element::U16 => Ok(whole(&flat)?.flat_map(|code| (code as u16).to_le_bytes()).collect()),
-        Element::E4M3 => Ok(whole(&flat)?.map(e4m3_bits).collect()),
+        Element::E4M3 => Ok(floats(&flat)?.map(|code| e4m3_bits(e4m3(code))).collect()),
     }
 }
 
 fn whole(flat: &Tensor) -> Result<impl Iterator<Item = f32>> {
+    Ok(floats(flat)?.map(f32::round))
+}
+
+fn floats(flat: &Tensor) -> Result<impl Iterator<Item = f32>> {
     Ok(flat.to_dtype(candle_core::DType::F32)?.to_vec1::<f32>()?.into_iter())
 }
 

@@ -80,13 +80,15 @@ pub struct Constant {
 pub enum Numbers {
     /// These.
     Tensor(Tensor),
-    /// The codes of these, each what is left of it divided by its step, with what
-    /// is left as [`fake_quantize`](crate::ops::FakeQuantize) computes it.
+    /// The codes of these: what [`fake_quantize`](crate::ops::FakeQuantize) leaves of
+    /// each, divided by its scale.
     Codes {
         /// Any shape, f32.
         values: Tensor,
         /// Of rank 0, or of the values' rank with 1 for each axis that shares a range.
         amax: Tensor,
+        /// What a code is multiplied with, of the same shape.
+        scale: Tensor,
         /// Which operator makes them codes.
         quantizer: crate::ops::FakeQuantize,
     },

@@ -13,8 +13,8 @@ use crate::{
 };
 use candle_core::Tensor;
 
-/// What stands for a scale of 0, which targets refuse: with it, too, everything that a
-/// range of 0 lets through becomes 0.
+/// The least scale: targets refuse 0, and runtimes differ in what they make of numbers
+/// that are not normal. What a range below it lets through is below 1.5e-36 in magnitude.
 const LEAST_SCALE: f32 = f32::MIN_POSITIVE;
 
 /// How the codes of one quantizer are stored.
@@ -56,7 +56,7 @@ pub(in crate::ops) fn pair(
     } else {
         let range = range(quantizer, constant(&amax)?)?;
         value = limited(value, &range, codes, &stored, form)?;
-        let (scale, count) = scale_of(&range.amax, codes, axis, form)?;
+        let (scale, count) = scale_of(&range.scales(codes)?, axis, form)?;
         (scale, zero_point(&stored, count, form)?)
     };
     let attributes = axis_attribute(axis);
@@ -76,19 +76,21 @@ fn of_weight(
 ) -> Result<Value, Mismatch> {
     let dtype = form.result().dtype;
     let whole = (codes.least, codes.largest) == stored.room && range.bounds.is_none();
-    let (scale, count) = scale_of(&range.amax, codes, axis, form)?;
+    let scales = range.scales(codes)?;
+    let (scale, count) = scale_of(&scales, axis, form)?;
     let zero_point = zero_point(stored, count, form)?;
     let attributes = axis_attribute(axis);
     let quantized = if form.dialect.folded || !whole {
         let values = weight.to_dtype(candle_core::DType::F32).map_err(unfit)?;
-        let numbers = match &range.bounds {
-            None => Numbers::Codes { values, amax: range.amax, quantizer: still(quantizer) },
-            Some((low, high)) => {
-                let values = values.broadcast_maximum(low).and_then(|x| x.broadcast_minimum(high));
-                let values = values.map_err(unfit)?;
-                Numbers::Codes { values, amax: range.amax, quantizer: still(quantizer) }
-            }
+        let values = match &range.bounds {
+            None => values,
+            Some((low, high)) => values
+                .broadcast_maximum(low)
+                .and_then(|values| values.broadcast_minimum(high))
+                .map_err(unfit)?,
         };
+        let numbers =
+            Numbers::Codes { values, amax: range.amax, scale: scales, quantizer: still(quantizer) };
         form.constant("codes", stored.element, numbers)
     } else {
         let x = form.value(0)?;
@@ -155,6 +157,10 @@ fn known_range(
 fn range(quantizer: &FakeQuantize, stored: &Tensor) -> Result<Range, Mismatch> {
     let stored = stored.to_dtype(candle_core::DType::F32).map_err(unfit)?;
     if !quantizer.learn {
+        if let Some(wrong) = numbers(&stored)?.into_iter().find(|amax| !amax.is_finite() || *amax < 0.0) {
+            let message = format!("its range is {wrong}, which is no magnitude");
+            return Err(Mismatch::new(message).help("calibrate the checkpoint again"));
+        }
         let amax = if quantizer.scale_amax == 1.0 { Ok(stored) } else { stored * quantizer.scale_amax };
         return Ok(Range { amax: amax.map_err(unfit)?, bounds: None });
     }
@@ -167,22 +173,28 @@ fn range(quantizer: &FakeQuantize, stored: &Tensor) -> Result<Range, Mismatch> {
     Ok(Range { amax, bounds: Some((low, high)) })
 }
 
+impl Range {
+    /// What codes are multiplied with, of the shape of the magnitudes.
+    fn scales(&self, codes: Codes) -> Result<Tensor, Mismatch> {
+        let scales: Vec<f32> =
+            numbers(&self.amax)?.into_iter().map(|amax| (amax / codes.largest).max(LEAST_SCALE)).collect();
+        Tensor::from_vec(scales, self.amax.shape(), self.amax.device()).map_err(unfit)
+    }
+}
+
 fn numbers(tensor: &Tensor) -> Result<Vec<f32>, Mismatch> {
     tensor.flatten_all().and_then(|flat| flat.to_vec1()).map_err(unfit)
 }
 
 /// The scale as a constant, and how many scales there are along the axis; `None` for one.
 fn scale_of(
-    amax: &Tensor,
-    codes: Codes,
+    scales: &Tensor,
     axis: Option<i64>,
     form: &mut Form<'_>,
 ) -> Result<(Value, Option<usize>), Mismatch> {
-    let scales: Vec<f32> =
-        numbers(amax)?.into_iter().map(|amax| (amax / codes.largest).max(LEAST_SCALE)).collect();
-    let count = axis.map(|_| scales.len());
+    let count = axis.map(|_| scales.elem_count());
     let shape: Vec<usize> = count.into_iter().collect();
-    let tensor = Tensor::from_vec(scales, shape, amax.device()).map_err(unfit)?;
+    let tensor = scales.reshape(shape).map_err(unfit)?;
     Ok((form.constant("scale", Element::Of(DType::F32), Numbers::Tensor(tensor)), count))
 }
 
@@ -201,7 +213,7 @@ fn limited(
     stored: &Stored,
     form: &mut Form<'_>,
 ) -> Result<Value, Mismatch> {
-    let step = (&range.amax / f64::from(codes.largest)).map_err(unfit)?;
+    let step = range.scales(codes)?;
     let outermost = |code: f32| (&step * f64::from(code)).map_err(unfit);
     let mut least = (codes.least > stored.room.0).then(|| outermost(codes.least)).transpose()?;
     let mut largest = (codes.largest < stored.room.1).then(|| outermost(codes.largest)).transpose()?;
