@@ -3,7 +3,8 @@
 use super::{
     Stop, args,
     model::{self, Named},
-    output::{self, Existing, WholeFile, cannot_write, write_file},
+    model_files::ModelFiles,
+    output::{self, Existing, write_file},
     screen::Screen,
 };
 use crate::{
@@ -12,41 +13,32 @@ use crate::{
     config::Config,
     failure::Failure,
     graph::Graph,
-    onnx::{self, Model, WriteError, opset, profile::Profile, triton},
+    onnx::{self, Model, lint::Summary, opset, profile::Profile},
     ops::form::Dialect,
     quant::{Mode, Storage},
     report,
     session::Session,
     source::Sources,
 };
-use std::{
-    collections::BTreeSet,
-    fs,
-    io::{BufWriter, Write},
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Instant,
-};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::ExitCode, time::Instant};
 
 /// Writes a model.
 pub fn export(arguments: &args::Export, screen: Screen) -> Result<ExitCode, Stop> {
     let target = &arguments.target;
-    if arguments.form == Some(args::ModelForm::Onnx) && arguments.output.is_none() {
-        return Err(Failure::usage("there is no place to write the model to")
-            .help("name a file with `-o model.onnx`")
-            .into());
-    }
+    let files = ModelFiles::of(arguments)?;
     let machine = args::Machine { dtype: target.dtype, ..args::Machine::default() };
     let engine = args::Engine { float: target.float, amax: target.amax.clone(), machine };
     let named = Named::from(&arguments.model);
     let mut session = model::open(named, &engine, screen)?;
     let sources = session.program().sources.clone();
     let started = Instant::now();
-    // A folder that is not there shows before the work, not after it.
-    let places = places(arguments)?;
+    // A place that will not do shows before the work, not after it.
+    files.check(&read(arguments, &session))?;
     let (graph, model) = make(&mut session, arguments, &sources).map_err(Stop::within(&sources))?;
     model::show_notes(&mut session, screen);
-    hold_to_rules(&graph, &model, target.profile, &sources, screen).map_err(Stop::within(&sources))?;
+    let profile = target.profile;
+    let quantized =
+        hold_to_rules(&graph, &model, profile, &sources, screen).map_err(Stop::within(&sources))?;
     if arguments.form == Some(args::ModelForm::Text) {
         let text = model.text()?;
         match &arguments.output {
@@ -55,64 +47,23 @@ pub fn export(arguments: &args::Export, screen: Screen) -> Result<ExitCode, Stop
         }
         return Ok(ExitCode::SUCCESS);
     }
-    for path in &places {
-        write(&model, path, target.external_data, screen)?;
-        screen.note(&summary(&model, path, started));
-    }
-    if let Some(repository) = &arguments.triton {
-        describe(&graph, session.config(), arguments, repository)?;
-        screen.note(&format!("start it with `tritonserver --model-repository={}`", repository.display()));
-    }
+    files.write(&model, target.external_data, screen)?;
+    files.describe(&graph, &session.config().labels(), profile, screen)?;
+    screen.note(&summary(&model, &quantized, started));
     Ok(ExitCode::SUCCESS)
 }
 
-/// The files of the model, their folders made where that is qdqc's part.
-fn places(arguments: &args::Export) -> Result<Vec<PathBuf>, Failure> {
-    let mut places: Vec<PathBuf> = arguments.output.iter().cloned().collect();
-    for place in &places {
-        // Says what is wrong with the place, and leaves nothing there.
-        drop(WholeFile::create(place, Existing::Replace)?);
-    }
-    if let Some(repository) = &arguments.triton {
-        let version = repository.join(triton_name(arguments)).join("1");
-        fs::create_dir_all(&version)
-            .map_err(|error| Failure::outside(format!("`{}` cannot be made: {error}", version.display())))?;
-        places.push(version.join("model.onnx"));
-    }
-    Ok(places)
+/// The files that the model is made from, which it must not replace.
+fn read(arguments: &args::Export, session: &Session) -> Vec<PathBuf> {
+    let sources = session.program().sources.iter().map(|(_, source)| PathBuf::from(&source.name));
+    let flags = [&arguments.target.amax, &arguments.model.recipe].into_iter().flatten().cloned();
+    let folder = fs::read_dir(session.folder()).into_iter().flatten().flatten().map(|entry| entry.path());
+    let exported = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.ends_with(".onnx") || name.ends_with(".onnx.data")
+    };
+    sources.chain(flags).chain(folder.filter(|path| !exported(path))).collect()
 }
-
-/// What Triton calls the model: the spec's name.
-fn triton_name(arguments: &args::Export) -> String {
-    let stem = Path::new(&arguments.model.spec).file_stem().and_then(|stem| stem.to_str());
-    stem.unwrap_or("model").to_owned()
-}
-
-/// Writes what Triton wants beside the model: its configuration, and its labels.
-fn describe(
-    graph: &Graph,
-    config: &Config,
-    arguments: &args::Export,
-    repository: &Path,
-) -> Result<(), Failure> {
-    let name = triton_name(arguments);
-    let folder = repository.join(&name);
-    let labelling = [AnswerKind::Labels, AnswerKind::Entities];
-    let answers = graph.answers.iter().filter(|answer| labelling.contains(&answer.kind));
-    let outputs: Vec<String> = answers.flat_map(|answer| answer.outputs.clone()).collect();
-    let labels = config.labels();
-    let labelled = (!labels.is_empty() && !outputs.is_empty()).then_some((&outputs[..], LABELS));
-    let tensorrt = arguments.target.profile.name == "tensorrt";
-    let text = triton::config(graph, &triton::Repository { name: &name, tensorrt, labelled });
-    write_file(&folder.join("config.pbtxt"), text.as_bytes(), Existing::Replace)?;
-    if labelled.is_some() {
-        write_file(&folder.join(LABELS), (labels.join("\n") + "\n").as_bytes(), Existing::Replace)?;
-    }
-    Ok(())
-}
-
-/// The file of labels, one a line in the order of their numbers.
-const LABELS: &str = "labels.txt";
 
 fn make(
     session: &mut Session,
@@ -134,30 +85,42 @@ fn make(
 }
 
 /// Shows what the target would not run as meant; fails where it would not take the model.
+/// Gives how much of it runs in integers.
 fn hold_to_rules(
     graph: &Graph,
     model: &Model,
     profile: &Profile,
     sources: &Sources,
     screen: Screen,
-) -> Result<(), Failure> {
-    let found = onnx::located(graph, &model.lint(profile));
+) -> Result<Summary, Failure> {
+    let (findings, summary) = model.lint(profile);
+    let found = onnx::located(graph, &findings);
     if found.has_errors() {
         return Err(Failure::Diagnostics(found));
     }
     screen.write(&report::render(&found, sources, screen.color));
-    Ok(())
+    if summary.quantizers > 0 && summary.integer_products == 0 && summary.products > 0 {
+        screen
+            .warning("no matrix product runs in integers: something stands between each and its quantizers");
+    }
+    Ok(summary)
 }
 
 /// The inputs and the outputs on request that the model is to have.
 fn interface(session: &Session, interface: &args::Interface) -> Result<(Given, BTreeSet<String>), Failure> {
-    let named = |names: &[String]| names.iter().map(|name| name.trim().to_owned()).collect::<BTreeSet<_>>();
-    let (mut inputs, mut outputs) = (named(&interface.inputs), named(&interface.outputs));
+    let mut inputs: BTreeSet<String> = interface.inputs.iter().cloned().collect();
+    let mut outputs: BTreeSet<String> = interface.outputs.iter().cloned().collect();
+    let (known, _) = session.program().interface();
+    if interface.cache && !known.contains(PAST) {
+        return Err(Failure::usage("this model keeps no keys and values of earlier tokens")
+            .help("leave `--cache` out"));
+    }
     let generates = || -> Result<bool, Failure> {
         let answers = &session.graph()?.answers;
         Ok(answers.iter().any(|answer| answer.kind == AnswerKind::Continuation))
     };
-    if interface.cache || (!interface.no_cache && generates()?) {
+    let chosen = interface.no_cache || !interface.inputs.is_empty();
+    if interface.cache || (!chosen && generates()?) {
         inputs.insert(PAST.to_owned());
         outputs.insert(PRESENT.to_owned());
     }
@@ -226,48 +189,18 @@ fn metadata(config: &Config, graph: &Graph, arguments: &args::Export) -> Vec<(St
     entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// Writes the model, and its numbers beside it where it is asked for or they are too many.
-fn write(model: &Model, path: &Path, external: bool, screen: Screen) -> Result<(), Failure> {
-    let mut file = WholeFile::create(path, Existing::Replace)?;
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |error: WriteError| match error {
-            WriteError::Io(error) => cannot_write(&path, &error),
-            WriteError::Numbers(error) => Failure::outside(format!("codes could not be computed: {error}")),
+/// `171 nodes, 85.6 MB, 72 of 74 matrix products in integers, in 0.4 s`
+fn summary(model: &Model, quantized: &Summary, started: Instant) -> String {
+    let (_, bytes) = model.initializers();
+    let products = match quantized.quantizers {
+        0 => String::new(),
+        _ => {
+            format!(", {} of {} matrix products in integers", quantized.integer_products, quantized.products)
         }
     };
-    if external || model.needs_data_file() {
-        let beside = data_file(path)?;
-        let location = beside.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        let mut data = WholeFile::create(&beside, Existing::Replace)?;
-        let mut model_out = BufWriter::new(&mut file);
-        model.write_with_data(&mut model_out, &mut data, &location).map_err(failed(path))?;
-        model_out.flush().map_err(|error| cannot_write(path, &error))?;
-        drop(model_out);
-        data.finish()?;
-        screen.note(&format!("its numbers are in {}; keep the two files together", beside.display()));
-    } else {
-        let mut out = BufWriter::new(&mut file);
-        model.write(&mut out).map_err(failed(path))?;
-        out.flush().map_err(|error| cannot_write(path, &error))?;
-    }
-    file.finish()
-}
-
-/// The file of numbers beside a model: `model.onnx.data`.
-fn data_file(path: &Path) -> Result<PathBuf, Failure> {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let Some(name) = name else {
-        return Err(Failure::usage(format!("`{}` has no file name in UTF-8", path.display())));
-    };
-    Ok(path.with_file_name(format!("{name}.data")))
-}
-
-fn summary(model: &Model, path: &Path, started: Instant) -> String {
-    let (count, bytes) = model.initializers();
     format!(
-        "{}: {} nodes, {count} tensors, {:.1} MB in {:.1} s",
-        path.display(),
+        "opset {}, {} nodes, {:.1} MB of numbers{products}, in {:.1} s",
+        quantized.opset,
         model.operators().iter().map(|(_, count)| count).sum::<usize>(),
         bytes as f64 / 1e6,
         started.elapsed().as_secs_f64()

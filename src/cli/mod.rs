@@ -18,6 +18,7 @@ pub mod interrupt;
 mod lint;
 mod list;
 pub mod model;
+mod model_files;
 mod new;
 mod other;
 pub mod output;

@@ -2,7 +2,7 @@
 
 use super::{
     constant,
-    lint::{self, Finding},
+    lint::{self, Finding, Summary},
     profile::Profile,
     proto::{ModelProto, StringStringEntryProto, TensorProto, tensor_proto::DataLocation},
     text::text,
@@ -74,9 +74,17 @@ impl Model {
         self.pending_size() > LARGEST
     }
 
-    /// Every place where a rule of the profile is broken.
-    pub fn lint(&self, profile: &Profile) -> Vec<Finding> {
-        lint::lint(&self.proto, profile)
+    /// Some numbers are many enough for a file of their own.
+    pub fn has_large_numbers(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Every place where a rule of the profile is broken, and how much of the model runs
+    /// in integers.
+    pub fn lint(&self, profile: &Profile) -> (Vec<Finding>, Summary) {
+        let findings = lint::lint(&self.proto, profile);
+        let summary = lint::summary(&self.proto, &findings);
+        (findings, summary)
     }
 
     /// How many initializers there are, and their bytes.

@@ -42,7 +42,11 @@ impl Operator for Full {
             return form.number(self.value, self.dtype);
         }
         let shape = form.shape(&self.shape)?;
-        let value = NodeAttribute::Number(self.value, Element::Of(self.dtype));
-        Ok(form.node("ConstantOfShape", &[&shape], [("value", value)]))
+        // It gives bf16 from opset 20 on.
+        let early = self.dtype == DType::BF16 && form.dialect.opset < 20;
+        let made = if early { DType::F32 } else { self.dtype };
+        let value = NodeAttribute::Number(self.value, Element::Of(made));
+        let full = form.node("ConstantOfShape", &[&shape], [("value", value)]);
+        Ok(if early { form.cast(&full, self.dtype) } else { full })
     }
 }

@@ -59,8 +59,7 @@ impl Operator for LayerNorm {
         let (dtype, last) = (form.result().dtype, form.axis(0, -1)?);
         let mean = form.mean(&x, Some(last), true)?;
         let centred = form.plain("Sub", &[&x, &mean]);
-        let two = form.number(2.0, dtype)?;
-        let squared = form.plain("Pow", &[&centred, &two]);
+        let squared = form.plain("Mul", &[&centred, &centred]);
         let variance = form.mean(&squared, Some(last), true)?;
         let eps = form.number(self.eps, dtype)?;
         let raised = form.plain("Add", &[&variance, &eps]);

@@ -16,7 +16,7 @@ use std::path::PathBuf;
     qdqc export sequence-classification -c my-bert-int8 -o model.onnx\n  \
     qdqc export sequence-classification -c my-bert-int8 --profile onnxruntime -o model.onnx\n  \
     qdqc export question-answering -c my-bert --float --inputs input_ids,attention_mask -o model.onnx\n  \
-    qdqc export causal-lm -c my-bert-int8 --triton repository/my-bert"
+    qdqc export causal-lm -c my-bert-int8 --triton models/my-bert"
 )]
 #[command(group(ArgGroup::new("result").args(["output", "triton", "form"]).required(true).multiple(true)))]
 pub struct Export {
@@ -32,8 +32,11 @@ pub struct Export {
     #[arg(long = "as", id = "form", value_name = "FORM")]
     pub form: Option<ModelForm>,
 
-    /// Write a model repository for Triton Inference Server: DIR is the folder of this model
-    #[arg(long, value_name = "DIR", conflicts_with = "form")]
+    /// Write a folder for the model repository of Triton Inference Server: DIR is the model's own
+    ///
+    /// Its last part is the model's name. The folder gets config.pbtxt, labels, and the model as
+    /// version 1.
+    #[arg(long, value_name = "DIR")]
     pub triton: Option<PathBuf>,
 
     /// What the model is for.
@@ -53,11 +56,13 @@ pub struct Target {
     #[arg(long, value_name = "TARGET", default_value = "tensorrt", value_parser = lint::profile())]
     pub profile: &'static Profile,
 
-    /// The version of ONNX's operators, 13 to 28 [default: by profile, or what the quantizers need]
+    /// The version of ONNX's operators: 13 to 28, as far as the target reads them [default: by profile, or what the quantizers need]
     #[arg(long, value_name = "N")]
     pub opset: Option<i64>,
 
     /// Store weights as numbers that a QuantizeLinear rounds, or as codes [default: by profile]
+    ///
+    /// Codes that are fewer than their type holds, and learned ranges, are always stored as codes.
     #[arg(long, value_name = "FORM")]
     pub weights: Option<WeightForm>,
 
@@ -90,11 +95,11 @@ pub struct Interface {
     ///
     /// What is left out takes the spec's default, written into the model. Without this flag the
     /// model has every input that is not optional.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = name)]
     pub inputs: Vec<String>,
 
     /// Outputs that are made on request, too: `--outputs hidden_states,attentions`
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = name)]
     pub outputs: Vec<String>,
 
     /// Take and give the keys and values of earlier tokens, as text generation does anyway
@@ -131,4 +136,10 @@ pub enum ActivationType {
     Int8,
     /// 0 to 255, zero point 128
     Uint8,
+}
+
+/// A name of a list, without the blanks around it.
+fn name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() { Err("a name is empty".into()) } else { Ok(name.to_owned()) }
 }

@@ -89,8 +89,7 @@ fn of_weight(
                 .and_then(|values| values.broadcast_minimum(high))
                 .map_err(unfit)?,
         };
-        let numbers =
-            Numbers::Codes { values, amax: range.amax, scale: scales, quantizer: still(quantizer) };
+        let numbers = Numbers::Codes { values, amax: range.amax, scale: scales, quantizer: still(quantizer) };
         form.constant("codes", stored.element, numbers)
     } else {
         let x = form.value(0)?;
