@@ -94,8 +94,10 @@ CALLS = [
     Case("sequence-classification", "loss", interface=("--inputs", "input_ids,attention_mask,labels")),
     Case("token-classification", "loss", interface=("--inputs", "input_ids,attention_mask,labels")),
     Case("causal-lm", "loss", interface=("--inputs", "input_ids,labels", "--no-cache"), sizes=PLAIN[:1] + PLAIN[2:]),
-    replace(BASE, label="relative_key", checkpoint="relative", settings=("--set", "position_embedding_type=relative_key")),
-    replace(BASE, label="relative_key_query", checkpoint="relative", settings=("--set", "position_embedding_type=relative_key_query")),
+    *(
+        replace(BASE, label=kind, checkpoint="relative", settings=("--set", f"position_embedding_type={kind}"))
+        for kind in ("relative_key", "relative_key_query")
+    ),
 ]
 
 ACTIVATIONS = [

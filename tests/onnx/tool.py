@@ -1,6 +1,8 @@
 """qdqc as a program: exports, and what it computes itself."""
 
+import json
 import subprocess
+import sys
 from pathlib import Path
 
 from safetensors.numpy import load_file, save_file
@@ -18,7 +20,8 @@ class Tool:
         command = [str(self.binary), *map(str, words)]
         done = subprocess.run(command, capture_output=True, text=True, env={"NO_COLOR": "1"})
         if done.returncode != 0:
-            raise Refusal(f"`{' '.join(['qdqc', *map(str, words)])}` ended with {done.returncode}:\n{done.stderr.strip()}")
+            written = " ".join(["qdqc", *command[1:]])
+            raise Refusal(f"`{written}` ended with {done.returncode}:\n{done.stderr.strip()}")
         return done.stdout
 
     def export(self, case, checkpoint: Path, output: Path, *flags) -> Path:
@@ -29,5 +32,13 @@ class Tool:
         """The outputs by name. The inputs that are given say what the graph is."""
         given, made = folder / "inputs.safetensors", folder / "outputs.safetensors"
         save_file(feeds, given)
-        self.call("run", case.spec, "-c", checkpoint, *case.settings, *case.requests, *flags, "--threads", 1, "--tensors", given, "-o", made)
+        command = ["run", case.spec, "-c", checkpoint, *case.settings, *case.requests, *flags]
+        self.call(*command, "--threads", 1, "--tensors", given, "-o", made)
         return load_file(made)
+
+    def compare(self, case, checkpoint: Path, feeds: dict, model: Path) -> dict:
+        """What `qdqc compare` finds between itself and this interpreter's ONNX Runtime."""
+        given = model.with_suffix(".safetensors")
+        save_file(feeds, given)
+        command = ["compare", case.spec, "-c", checkpoint, *case.settings, "--tensors", given, "--onnx", model]
+        return json.loads(self.call(*command, "--python", sys.executable, "--threads", 1, "--json"))
