@@ -45,7 +45,7 @@ def relative(weights):
 
 
 def large(weights):
-    """As many words and intermediate numbers as `cases.LARGE` says: tensors that are written beside a model."""
+    """SIZE words and intermediate numbers: tensors that are written beside a model."""
     rows = (".word_embeddings.", ".intermediate.")
     tall = {name: tensor for name, tensor in weights.items() if tensor.ndim and any(part in name for part in rows)}
     wide = {name: tensor for name, tensor in weights.items() if name.endswith("output.dense.weight") and "attention" not in name}
