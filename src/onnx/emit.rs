@@ -1,28 +1,21 @@
 //! The walk over a graph that makes a model of it.
 
 use super::{
-    Model, Options,
-    constant::{self, data_type},
-    layout,
+    Model, Options, constant, layout,
     located::unsaid,
+    message,
     model::Pending,
     opset,
-    proto::{
-        AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
-        TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
-        attribute_proto::AttributeType,
-        tensor_shape_proto::{Dimension, dimension},
-        type_proto,
-    },
+    proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, ValueInfoProto},
 };
 use crate::{
     failure::Failure,
     graph::{Checked, Graph, Node, NodeId, NodeKind},
     ops::{
         Mismatch, Op, candle_dtype,
-        form::{self, Constant, Element, Form, NodeAttribute, Numbers, Operand, Sizes, Source, Value},
+        form::{self, Constant, Element, Form, Numbers, Operand, Sizes, Source, Value},
     },
-    types::{Bindings, TensorType},
+    types::Bindings,
 };
 use candle_core::{Device, Tensor};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -37,6 +30,7 @@ pub fn emit(graph: &Checked, weights: &HashMap<String, Tensor>, options: &Option
     for (id, node) in graph.iter() {
         emitter.node(id, node)?;
     }
+    emitter.outputs_named_as_inputs();
     if !emitter.problems.is_empty() {
         return Err(Failure::Diagnostics(unsaid(&graph, &emitter.problems)));
     }
@@ -70,6 +64,9 @@ struct Emitter<'a> {
     options: &'a Options,
     users: Vec<Vec<Option<NodeId>>>,
     made: Vec<Option<Made>>,
+    /// The numbers of values that are computed though they are known: weights turned
+    /// here that are needed as they are, too.
+    turned: HashMap<NodeId, Tensor>,
     sizes: Sizes,
     nodes: Vec<form::Node>,
     /// Constants that forms made, by name, and those that nodes became.
@@ -95,6 +92,7 @@ impl<'a> Emitter<'a> {
             options,
             users: layout::users(graph),
             made: vec![None; graph.nodes.len()],
+            turned: HashMap::new(),
             sizes: Sizes::new(sources(graph)),
             nodes: Vec::new(),
             constants: BTreeMap::new(),
@@ -119,7 +117,7 @@ impl<'a> Emitter<'a> {
             NodeKind::Boundary => node.operands.first().and_then(|operand| self.made(*operand)),
             NodeKind::Op(op) => match self.folded(op, node) {
                 Some(folded) => Some(folded),
-                None => self.operator(op, node),
+                None => self.operator(op, id, node),
             },
         };
         if let (Some(slot), Some(Made::Constant(tensor, name))) = (self.made.get(id.index()), &made)
@@ -166,16 +164,20 @@ impl<'a> Emitter<'a> {
         Some(Made::Constant(value, name.clone()))
     }
 
-    fn operator(&mut self, op: &Op, node: &Node) -> Option<Made> {
+    fn operator(&mut self, op: &Op, id: NodeId, node: &Node) -> Option<Made> {
         let mut operands = Vec::new();
-        for id in &node.operands {
-            let ty = self.graph.node(*id).ty.clone();
-            operands.push(match self.made(*id)? {
+        for operand in &node.operands {
+            let ty = self.graph.node(*operand).ty.clone();
+            operands.push(match self.made(*operand)? {
                 Made::Constant(tensor, name) => {
                     Operand { value: Value::named(&name), ty, constant: Some(tensor) }
                 }
-                Made::Value(value) => Operand { value, ty, constant: None },
+                Made::Value(value) => Operand { value, ty, constant: self.turned.get(operand).cloned() },
             });
+        }
+        if let (Op::Transpose(_), [Operand { constant: Some(weight), .. }]) = (op, &operands[..]) {
+            let turned = op.semantics().eval(std::slice::from_ref(weight), &Bindings::new());
+            self.turned.extend(turned.ok().map(|turned| (id, turned)));
         }
         let mut form = Form::new(&node.name, &operands, &node.ty, &self.options.dialect, &mut self.sizes);
         match op.semantics().onnx(&mut form) {
@@ -211,14 +213,14 @@ impl<'a> Emitter<'a> {
         }
         let inputs = self.graph.inputs.iter().map(|input| {
             let node = self.graph.node(input.node);
-            value_info(&node.name, &node.ty)
+            message::value_info(&node.name, &node.ty)
         });
         let graph = GraphProto {
             name: Some(self.graph.name.clone()),
             input: inputs.collect(),
             output: outputs,
             value_info: self.value_infos(),
-            node: self.nodes.iter().map(|node| self.node_proto(node)).collect(),
+            node: self.nodes.iter().map(|node| message::node(node, self.rule(node))).collect(),
             initializer,
             ..GraphProto::default()
         };
@@ -240,15 +242,31 @@ impl<'a> Emitter<'a> {
         Ok(Model { proto, pending })
     }
 
+    /// An output cannot have the name of an input that it is not: a model has one value
+    /// of a name.
+    fn outputs_named_as_inputs(&mut self) {
+        for output in &self.graph.outputs {
+            let same = |value: Option<Made>| matches!(value, Some(Made::Value(x)) if x.name() == output.name);
+            if self.is_input(&output.name) && !same(self.made(output.node)) {
+                let mismatch = Mismatch::new("an input has this name, too").help("give one of them another");
+                self.problems.push((output.name.clone(), mismatch));
+            }
+        }
+    }
+
+    fn is_input(&self, name: &str) -> bool {
+        self.graph.inputs.iter().any(|input| self.graph.node(input.node).name == name)
+    }
+
     /// The outputs under their names: a value takes the name of the first output that it
-    /// is, and every other output is a copy of it.
+    /// is, and every other output is a copy of it. An input may be an output as it is.
     fn outputs(&mut self) -> Vec<ValueInfoProto> {
         let mut renamed: HashMap<String, String> = HashMap::new();
         let mut copies = Vec::new();
         let mut outputs = Vec::new();
         for output in &self.graph.outputs {
             let ty = &self.graph.node(output.node).ty;
-            outputs.push(value_info(&output.name, ty));
+            outputs.push(message::value_info(&output.name, ty));
             let value = match self.made(output.node) {
                 Some(Made::Value(value)) => value.name().to_owned(),
                 Some(Made::Constant(_, name)) => name,
@@ -257,27 +275,33 @@ impl<'a> Emitter<'a> {
             let computed = self.nodes.iter().any(|node| node.output == value);
             if computed && !renamed.contains_key(&value) {
                 renamed.insert(value, output.name.clone());
-            } else {
+            } else if value != output.name || !self.is_input(&value) {
                 copies.push((value, output.name.clone()));
             }
         }
-        // A value that is no output gives way to the output of its name.
-        for output in &self.graph.outputs {
-            let own = renamed.get(&output.name).is_some_and(|name| *name == output.name);
-            if !own && !renamed.contains_key(&output.name) {
-                renamed.insert(output.name.clone(), format!("{}/inner", output.name));
-            }
+        // What is no output gives way to the output of its name.
+        for output in self.graph.outputs.iter().filter(|output| !self.is_input(&output.name)) {
+            renamed.entry(output.name.clone()).or_insert_with(|| format!("{}/inner", output.name));
         }
         let new = |name: &String| renamed.get(name).cloned().unwrap_or_else(|| name.clone());
         for node in &mut self.nodes {
             node.output = new(&node.output);
             node.inputs.iter_mut().for_each(|input| *input = new(input));
         }
+        let constants = std::mem::take(&mut self.constants).into_values();
+        let constants = constants.map(|one| Constant { name: new(&one.name), ..one });
+        self.constants = constants.map(|one| (one.name.clone(), one)).collect();
         for (value, output) in copies {
             let (op_type, attributes) = ("Identity", Vec::new());
             self.nodes.push(form::Node { op_type, inputs: vec![new(&value)], output, attributes });
         }
         outputs
+    }
+
+    /// What a node says of itself: the rule that put its quantizer there.
+    fn rule(&self, node: &form::Node) -> Option<String> {
+        let spec_name = node.output.split_once('/').map_or(node.output.as_str(), |(name, _)| name);
+        self.rules.get(spec_name).cloned()
     }
 
     /// The types of the values that the spec names, but for outputs.
@@ -289,20 +313,7 @@ impl<'a> Emitter<'a> {
                 && computed.contains(node.name.as_str())
                 && !output(&node.name)
         });
-        shown.map(|node| value_info(&node.name, &node.ty)).collect()
-    }
-
-    fn node_proto(&self, node: &form::Node) -> NodeProto {
-        let spec_name = node.output.split_once('/').map_or(node.output.as_str(), |(name, _)| name);
-        NodeProto {
-            name: Some(node.output.clone()),
-            op_type: Some(node.op_type.to_owned()),
-            input: node.inputs.clone(),
-            output: vec![node.output.clone()],
-            attribute: node.attributes.iter().map(attribute).collect(),
-            doc_string: self.rules.get(spec_name).cloned(),
-            ..NodeProto::default()
-        }
+        shown.map(|node| message::value_info(&node.name, &node.ty)).collect()
     }
 }
 
@@ -328,68 +339,6 @@ fn sources(graph: &Graph) -> BTreeMap<crate::types::Symbol, Source> {
         }
     }
     sources
-}
-
-fn value_info(name: &str, ty: &TensorType) -> ValueInfoProto {
-    let dims = ty.shape.iter().map(|dim| Dimension {
-        value: Some(match dim.as_known() {
-            Some(known) => dimension::Value::DimValue(known),
-            None => dimension::Value::DimParam(dim.to_string()),
-        }),
-        ..Dimension::default()
-    });
-    let tensor = type_proto::Tensor {
-        elem_type: Some(data_type(Element::Of(ty.dtype))),
-        shape: Some(TensorShapeProto { dim: dims.collect() }),
-    };
-    ValueInfoProto {
-        name: Some(name.to_owned()),
-        r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            ..TypeProto::default()
-        }),
-        ..ValueInfoProto::default()
-    }
-}
-
-fn attribute((name, value): &(&'static str, NodeAttribute)) -> AttributeProto {
-    let mut attribute = AttributeProto { name: Some((*name).to_owned()), ..AttributeProto::default() };
-    let kind = match value {
-        NodeAttribute::Integer(value) => {
-            attribute.i = Some(*value);
-            AttributeType::Int
-        }
-        NodeAttribute::Float(value) => {
-            attribute.f = Some(*value);
-            AttributeType::Float
-        }
-        NodeAttribute::Integers(values) => {
-            attribute.ints.clone_from(values);
-            AttributeType::Ints
-        }
-        NodeAttribute::Text(text) => {
-            attribute.s = Some(text.as_bytes().to_vec());
-            AttributeType::String
-        }
-        NodeAttribute::Element(element) => {
-            attribute.i = Some(data_type(*element).into());
-            AttributeType::Int
-        }
-        NodeAttribute::Number(value, element) => {
-            attribute.t = Some(one_number(*value, *element));
-            AttributeType::Tensor
-        }
-    };
-    attribute.r#type = Some(kind as i32);
-    attribute
-}
-
-/// A tensor of one number along one axis.
-fn one_number(value: f64, element: Element) -> TensorProto {
-    let tensor = Tensor::new(&[value], &Device::Cpu).map(Numbers::Tensor);
-    let Ok(numbers) = tensor else { return TensorProto::default() };
-    let constant = Constant { name: String::new(), element, numbers };
-    TensorProto { raw_data: constant::bytes(&constant).ok(), name: None, ..constant::header(&constant) }
 }
 
 fn outside(error: candle_core::Error) -> Failure {

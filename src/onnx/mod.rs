@@ -11,6 +11,7 @@ mod emit;
 mod layout;
 pub mod lint;
 mod located;
+mod message;
 mod model;
 pub mod opset;
 pub mod profile;

@@ -180,7 +180,7 @@ impl Model {
     }
 
     /// The model with the bytes of every constant in it.
-    fn whole(&self) -> Result<ModelProto, Failure> {
+    pub(super) fn whole(&self) -> Result<ModelProto, Failure> {
         let mut proto = self.proto.clone();
         for pending in &self.pending {
             let bytes = constant::bytes(&pending.constant)

@@ -6,7 +6,7 @@ use super::{
     kernels,
     operands::{floats, operands},
 };
-use crate::types::{Bindings, Shape, TensorType};
+use crate::types::{Bindings, DType, Shape, TensorType};
 use candle_core::Tensor;
 
 operator! {
@@ -55,16 +55,23 @@ impl Operator for LayerNorm {
             return form
                 .with("LayerNormalization", [("axis", NodeAttribute::Integer(-1)), ("epsilon", epsilon)]);
         }
-        let (x, weight, bias) = (form.value(0)?, form.value(1)?, form.value(2)?);
+        let (mut x, weight, bias) = (form.value(0)?, form.value(1)?, form.value(2)?);
         let (dtype, last) = (form.result().dtype, form.axis(0, -1)?);
+        // Squares of f16 numbers leave f16: as in `LayerNormalization`, they are f32.
+        if dtype != DType::F32 {
+            x = form.cast(&x, DType::F32);
+        }
         let mean = form.mean(&x, Some(last), true)?;
         let centred = form.plain("Sub", &[&x, &mean]);
         let squared = form.plain("Mul", &[&centred, &centred]);
         let variance = form.mean(&squared, Some(last), true)?;
-        let eps = form.number(self.eps, dtype)?;
+        let eps = form.number(self.eps, DType::F32)?;
         let raised = form.plain("Add", &[&variance, &eps]);
         let deviation = form.plain("Sqrt", &[&raised]);
-        let normal = form.plain("Div", &[&centred, &deviation]);
+        let mut normal = form.plain("Div", &[&centred, &deviation]);
+        if dtype != DType::F32 {
+            normal = form.cast(&normal, dtype);
+        }
         let scaled = form.plain("Mul", &[&normal, &weight]);
         Ok(form.plain("Add", &[&scaled, &bias]))
     }

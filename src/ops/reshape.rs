@@ -63,13 +63,15 @@ fn count(shape: &[Dim]) -> Option<(i64, Vec<&Dim>)> {
     Some((known, symbolic))
 }
 
-/// The new shape in ONNX's terms: 0 for the size that the old one has there, and -1,
-/// once, for what is left.
+/// The new shape in ONNX's terms: 0 for a size that the old one has there, and -1, once,
+/// for what is left. A size that is copied may be 0, and then nothing says what is left.
 fn target(from: &[Dim], to: &[Dim]) -> Vec<Dim> {
-    let mut rest = Some(Dim::known(-1));
+    let copied = |at: usize, dim: &Dim| dim.as_known().is_none() && from.get(at) == Some(dim);
+    let any_copied = to.iter().enumerate().any(|(at, dim)| copied(at, dim));
+    let mut rest = (!any_copied).then_some(Dim::known(-1));
     let size = |(at, dim): (usize, &Dim)| match dim.as_known() {
         Some(_) => dim.clone(),
-        None if from.get(at) == Some(dim) => Dim::known(0),
+        None if copied(at, dim) => Dim::known(0),
         None => rest.take().unwrap_or_else(|| dim.clone()),
     };
     to.iter().enumerate().map(size).collect()

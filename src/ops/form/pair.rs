@@ -38,7 +38,9 @@ pub(in crate::ops) fn pair(
     form: &mut Form<'_>,
 ) -> Result<Value, Mismatch> {
     let (x, amax) = (form.operand(0)?, form.operand(1)?);
-    let axis = quantizer.axis.map(|along| form.axis(0, along)).transpose()?;
+    // One number that is written in the spec holds for every index of an axis.
+    let along = quantizer.axis.filter(|_| quantizer.dynamic || amax.ty.rank() > 0);
+    let axis = along.map(|along| form.axis(0, along)).transpose()?;
     let stored = stored(quantizer, codes, form, x.constant.is_some())?;
     let scalars = (quantizer, codes, axis);
     if let Some(weight) = &x.constant {
@@ -48,7 +50,8 @@ pub(in crate::ops) fn pair(
     let dtype = x.ty.dtype;
     let mut value = if dtype == DType::F32 { x.value.clone() } else { form.cast(&x.value, DType::F32) };
     let (scale, zero_point) = if quantizer.dynamic {
-        let scale = measured(&value, &x, scalars, form)?;
+        let scale;
+        (value, scale) = measured(value, &x, scalars, &stored, form)?;
         // An axis that keeps its own ranges has a known size.
         let size = axis.and_then(|axis| x.ty.shape.get(usize::try_from(axis).ok()?)?.as_known());
         let count = size.and_then(|size| usize::try_from(size).ok());
@@ -236,17 +239,47 @@ fn limited(
     Ok(value)
 }
 
-/// The scale of a range that is measured when the model runs.
+/// The numbers and the scale of a range that is measured when the model runs. A range
+/// that is made smaller leaves numbers beyond it, which are brought to the outermost codes.
 fn measured(
+    value: Value,
+    x: &Operand,
+    (quantizer, codes, axis): (&FakeQuantize, Codes, Option<i64>),
+    stored: &Stored,
+    form: &mut Form<'_>,
+) -> Result<(Value, Value), Mismatch> {
+    let bounds = [
+        ("Max", codes.least, codes.least > stored.room.0),
+        ("Min", codes.largest, codes.largest < stored.room.1),
+    ];
+    let limited = quantizer.scale_amax < 1.0 && bounds.iter().any(|(.., limits)| *limits);
+    let step = step(&value, x, (quantizer, codes, axis), limited, form)?;
+    if !limited {
+        return Ok((value, step));
+    }
+    let mut value = value;
+    for (op_type, code, _) in bounds.into_iter().filter(|(.., limits)| *limits) {
+        let code = form.number(f64::from(code), DType::F32)?;
+        let bound = form.plain("Mul", &[&step, &code]);
+        value = form.plain(op_type, &[&value, &bound]);
+    }
+    let shape: &[i64] = if axis.is_some() { &[-1] } else { &[] };
+    let shape = form.integers("shape", shape)?;
+    Ok((value, form.labelled("Reshape", &[&step, &shape], [], "scale")))
+}
+
+/// What one code is worth, where the range is measured; with `keep`, of the rank of `x`.
+fn step(
     value: &Value,
     x: &Operand,
     (quantizer, codes, axis): (&FakeQuantize, Codes, Option<i64>),
+    keep: bool,
     form: &mut Form<'_>,
 ) -> Result<Value, Mismatch> {
     // A rank is small.
     let others: Vec<i64> = (0..x.ty.rank() as i64).filter(|other| Some(*other) != axis).collect();
     let magnitudes = form.plain("Abs", &[value]);
-    let keep = ("keepdims", NodeAttribute::Integer(0));
+    let keep = ("keepdims", NodeAttribute::Integer(keep.into()));
     let amax = if form.dialect.opset >= 18 {
         let axes = form.integers("axes", &others)?;
         form.node("ReduceMax", &[&magnitudes, &axes], [keep])
