@@ -19,6 +19,8 @@ pub mod profile;
 pub(crate) mod proto;
 pub mod read;
 mod surface;
+#[cfg(test)]
+mod tests;
 mod text;
 pub mod triton;
 

@@ -13,7 +13,7 @@ pub(crate) mod kernels;
 mod manual;
 mod operands;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use attribute::{Attribute, AttributeError, AttributeType, Attributes, Number};
 pub use manual::{manual, manual_entry};

@@ -9,17 +9,17 @@ use crate::types::{DType, Dim};
 use candle_core::{Device, Tensor};
 
 /// The call of one operator that the tests make.
-struct Case {
-    operator: &'static str,
-    operands: Vec<TensorType>,
-    attributes: Vec<(&'static str, Attribute)>,
+pub(crate) struct Case {
+    pub(crate) operator: &'static str,
+    pub(crate) operands: Vec<TensorType>,
+    pub(crate) attributes: Vec<(&'static str, Attribute)>,
 }
 
-fn dim(text: &str) -> Dim {
+pub(crate) fn dim(text: &str) -> Dim {
     text.parse().map_or_else(|_| Dim::symbol(text), Dim::known)
 }
 
-fn ty(dtype: DType, sizes: &[&str]) -> TensorType {
+pub(crate) fn ty(dtype: DType, sizes: &[&str]) -> TensorType {
     TensorType::new(dtype, sizes.iter().map(|size| dim(size)).collect::<Vec<_>>())
 }
 
@@ -31,7 +31,7 @@ fn case(
     Case { operator, operands, attributes }
 }
 
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let x = || ty(DType::F32, &["batch", "seq", "4"]);
     let row = || ty(DType::F32, &["4"]);
     let ids = || ty(DType::I64, &["batch", "seq"]);
@@ -83,7 +83,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-fn bindings() -> Bindings {
+pub(crate) fn bindings() -> Bindings {
     [("batch", 2), ("seq", 3), ("past", 0)].map(|(name, size)| (name.into(), size)).into()
 }
 
@@ -96,7 +96,7 @@ fn sample(ty: &TensorType, dims: &Bindings) -> Tensor {
     tensor.to_dtype(candle_dtype(ty.dtype)).unwrap()
 }
 
-fn build(case: &Case) -> Op {
+pub(crate) fn build(case: &Case) -> Op {
     let given = case.attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     Op::build(case.operator, Attributes::new(given)).unwrap().unwrap()
 }
