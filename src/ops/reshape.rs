@@ -45,6 +45,10 @@ impl Operator for Reshape {
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
         let from = form.operand(0)?;
+        if let Some(axes) = inserted(&from.ty.shape, &self.shape) {
+            let axes = form.integers("axes", &axes)?;
+            return Ok(form.plain("Unsqueeze", &[&from.value, &axes]));
+        }
         let sizes = target(&from.ty.shape, &self.shape);
         let shape = match sizes.iter().map(Dim::as_known).collect::<Option<Vec<_>>>() {
             Some(known) => form.integers("shape", &known)?,
@@ -61,6 +65,19 @@ fn count(shape: &[Dim]) -> Option<(i64, Vec<&Dim>)> {
     let mut symbolic: Vec<_> = shape.iter().filter(|dim| dim.as_known().is_none()).collect();
     symbolic.sort();
     Some((known, symbolic))
+}
+
+/// The axes of size 1 that the new shape has besides those of the old one; `None` where
+/// it has another one besides, or the same.
+fn inserted(from: &[Dim], to: &[Dim]) -> Option<Vec<i64>> {
+    let mut rest = from.iter().peekable();
+    let mut axes = Vec::new();
+    for (at, dim) in (0..).zip(to) {
+        if rest.next_if_eq(&dim).is_none() {
+            (dim.as_known() == Some(1)).then(|| axes.push(at))?;
+        }
+    }
+    (rest.next().is_none() && !axes.is_empty()).then_some(axes)
 }
 
 /// The new shape in ONNX's terms: 0 for a size that the old one has there, and -1, once,

@@ -15,6 +15,9 @@ pub const ODD: &[(&str, i64)] = &[("batch", 3), ("seq", 7), ("past", 3), ("sourc
 /// The smallest call: one token, and none before it.
 pub const LEAST: &[(&str, i64)] = &[("batch", 1), ("seq", 1), ("past", 0), ("source", 1), ("choices", 2)];
 
+/// No text at all.
+pub const EMPTY: &[(&str, i64)] = &[("batch", 0), ("seq", 7), ("past", 3), ("source", 5), ("choices", 2)];
+
 /// A tensor for every input of the graph; a size of no name is 3.
 pub fn inputs(graph: &Graph, sizes: &[(&str, i64)]) -> BTreeMap<String, Tensor> {
     let mut dims: Bindings = sizes.iter().map(|(name, size)| ((*name).into(), *size)).collect();

@@ -22,6 +22,9 @@ use candle_core::{Device, Tensor};
 use onnx_runtime::{Tensors, run};
 use std::collections::HashMap;
 
+/// The first opset with `LayerNormalization`.
+const USUAL: i64 = 17;
+
 /// A graph being made, with its weights.
 #[derive(Default)]
 struct Builder {

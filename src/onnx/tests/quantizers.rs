@@ -1,6 +1,6 @@
 //! Every kind of quantizer as ONNX's pair: the same codes, turned back to the same numbers.
 
-use super::{Builder, assert_near, dialect, flat, hand, operation, run, sized, written};
+use super::{Builder, USUAL, assert_near, dialect, flat, hand, operation, run, sized, written};
 use crate::{
     onnx::{opset, proto::tensor_proto::DataType},
     ops::{Attribute, Op, form::Dialect, spec_dtype},
@@ -230,7 +230,7 @@ fn other_float_types_are_quantized_as_f32() {
             let range = builder.parameter("amax", &amax);
             let node = builder.op("q", op, &[operand, range]);
             builder.output("y", node);
-            let model = builder.model(&Dialect { folded, ..dialect(opset::USUAL) });
+            let model = builder.model(&Dialect { folded, ..dialect(USUAL) });
             let wide = x.to_dtype(candle_core::DType::F32).unwrap();
             let made = hand::computed(&model, "x", &wide)["y"].clone();
             assert_eq!(made.element == DataType::Float16, dtype == candle_core::DType::F16);
