@@ -22,9 +22,6 @@ use qdqc::{
 };
 use weights::weights;
 
-/// That of the usual profile.
-const USUAL_OPSET: i64 = 17;
-
 fn options(opset: i64, folded: bool, sources: Sources) -> Options {
     Options {
         dialect: Dialect { opset, folded, shifted: false },
@@ -46,7 +43,7 @@ fn model(call: &Call, spec: &specs::Bundled, options: &Options) -> Model {
 fn every_spec_as_text() {
     for (case, spec) in models() {
         let sources = calls::program(spec).sources;
-        let text = model(&USUAL, spec, &options(USUAL_OPSET, false, sources)).text().unwrap();
+        let text = model(&USUAL, spec, &options(opset::USUAL, false, sources)).text().unwrap();
         snapshot::check("onnx", &case, &text);
     }
 }
@@ -55,7 +52,7 @@ fn every_spec_as_text() {
 #[test]
 fn a_spec_as_onnx_runtime_wants_it() {
     let spec = specs::find("sequence-classification").unwrap();
-    let plain = options(USUAL_OPSET, true, calls::program(spec).sources);
+    let plain = options(opset::USUAL, true, calls::program(spec).sources);
     let fused = Options {
         dialect: Dialect { shifted: true, ..plain.dialect.clone() },
         layout: Layout { wide_biases: true, separate_norms: true },

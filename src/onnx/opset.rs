@@ -6,6 +6,10 @@ pub const OLDEST: i64 = 13;
 /// The newest stable one, of onnx 1.23.
 pub const NEWEST: i64 = 28;
 
+/// The first with `LayerNormalization`: taken by TensorRT since 8.6, ONNX Runtime since
+/// 1.12 and OpenVINO since 2022.3, so that a file runs on what is installed.
+pub const USUAL: i64 = 17;
+
 /// The oldest version of the file format that an opset goes with, by ONNX's own table
 /// (`docs/Versioning.md`).
 pub fn ir_version(opset: i64) -> i64 {

@@ -3,6 +3,7 @@
 use super::{
     Layout,
     lint::{GENERIC, ONNXRUNTIME, OPENVINO, Rule, TENSORRT},
+    opset,
 };
 
 /// A target, as data.
@@ -51,7 +52,7 @@ pub static ALL: &[Profile] = &[
     Profile {
         name: "tensorrt",
         summary: "NVIDIA TensorRT 8.6 to 11, from its headers, its ONNX parser and its guides; not run",
-        opset: 17,
+        opset: opset::USUAL,
         opset_reason: "LayerNormalization is one operator from 17 on, and TensorRT reads it since 8.6",
         folded: false,
         shifted: false,
@@ -81,7 +82,7 @@ pub static ALL: &[Profile] = &[
     Profile {
         name: "generic",
         summary: "any runtime: what the ONNX standard itself demands of quantizers",
-        opset: 17,
+        opset: opset::USUAL,
         opset_reason: "LayerNormalization is one operator from 17 on, and most runtimes read it",
         folded: true,
         shifted: false,
