@@ -1,6 +1,6 @@
 //! What a target makes of a model: rules over ONNX graphs, as data with a check each.
 //!
-//! A rule has one file in which it stands, [`generic`] or that of its target. It says what must
+//! A rule has one file in which it stands, `generic` or that of its target. It says what must
 //! hold, why, who says so, and what to do; its check gives the places where it does not hold.
 //! What cannot be seen in the file (a scale in another file, a size known at run time) is taken
 //! to be right.
