@@ -7,6 +7,7 @@ use super::{
     rules,
 };
 use crate::onnx::proto::tensor_proto::DataType;
+use std::collections::HashMap;
 
 rules! {
     G01 Rejected inputs_are_made:
@@ -291,9 +292,14 @@ fn scales_have_a_type(index: &Index<'_>) -> Vec<Place> {
 
 fn scales_are_positive(index: &Index<'_>) -> Vec<Place> {
     let mut places = Vec::new();
+    let wrong = |scale: &str| {
+        let scales = index.numbers(scale).unwrap_or_default();
+        scales.into_iter().find(|scale| !(scale.is_finite() && *scale > 0.0))
+    };
+    // A scale that many share is looked through once.
+    let mut known: HashMap<&str, Option<f64>> = HashMap::new();
     for quantizer in index.quantizers() {
-        let scales = index.numbers(quantizer.scale).unwrap_or_default();
-        if let Some(wrong) = scales.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
+        if let Some(wrong) = known.entry(quantizer.scale).or_insert_with(|| wrong(quantizer.scale)) {
             places.push(at(quantizer.node, format!("has the scale {wrong}")));
         }
     }

@@ -230,7 +230,7 @@ fn weights_are_not_alone(index: &Index<'_>) -> Vec<Place> {
 /// The addition of a bias of one axis to a MatMul, and the bias.
 fn plain_bias<'m>(product: &NodeProto, index: &Index<'m>) -> Option<(&'m NodeProto, &'m str)> {
     let output = product.output.first().filter(|_| is(product, "MatMul"))?;
-    let add = *index.consumers(output).iter().find(|node| is(node, "Add"))?;
+    let add = *index.consumers(output).iter().take(MOST_TAKERS).find(|node| is(node, "Add"))?;
     let bias = add.input.iter().find(|input| *input != output)?;
     let axes = index.shape(bias)?.len();
     (index.is_constant(bias) && axes == 1).then_some((add, bias))

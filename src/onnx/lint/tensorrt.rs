@@ -12,6 +12,7 @@ use super::{
     rules,
 };
 use crate::onnx::proto::tensor_proto::DataType;
+use std::collections::HashMap;
 
 rules! {
     T01 Rejected zero_points_are_zero:
@@ -70,14 +71,14 @@ rules! {
     T09 Rejected weights_are_right_matrices:
     "a scale per channel on a matrix that is not the weight",
     "A product takes scales per channel only on its second matrix, and only where that is a constant.",
-    "TensorRT developer guide, explicit quantization; NVIDIA/TensorRT issues on per-channel MatMul",
+    "TensorRT 11.1, NvInfer.h, IDequantizeLayer (scales per channel are for weights alone); not tried on a GPU",
     "give the matrix one scale, or put the weight on the right";
 
     T10 Rejected scales_follow_outputs:
     "a weight with a scale for each input feature",
     "Scales of a weight go by output feature, so that they can be applied behind the sum: axis 1 for the \
      [in, out] of MatMul, axis 0 for the [out, in] of a Gemm with transB.",
-    "TensorRT developer guide, explicit quantization; pytorch-quantization's exports",
+    "pytorch-quantization's exports, which TensorRT takes; not tried on a GPU",
     "quantize the weight along its output features";
 
     T11 Rejected four_bits_are_weights:
@@ -155,8 +156,11 @@ rules! {
 }
 
 fn zero_points_are_zero(index: &Index<'_>) -> Vec<Place> {
+    // A zero point that many share is looked through once.
+    let mut known: HashMap<&str, Option<bool>> = HashMap::new();
     let shifted = index.quantizers().filter(|quantizer| {
-        quantizer.zero_point.and_then(|zero_point| index.is_zero(zero_point)) == Some(false)
+        let mut is_zero = |zero_point| *known.entry(zero_point).or_insert_with(|| index.is_zero(zero_point));
+        quantizer.zero_point.and_then(&mut is_zero) == Some(false)
     });
     shifted.map(|quantizer| at(quantizer.node, "has a zero point that is not zero")).collect()
 }
