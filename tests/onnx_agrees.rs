@@ -129,9 +129,9 @@ fn every_spec_as_onnx_runtime_wants_it() {
 fn every_way_of_calling_a_spec() {
     for call in CALLS {
         let graph = graph(call, specs::find(call.spec).unwrap());
-        for opset in [opset::OLDEST, opset::NEWEST] {
-            let dialect = Dialect { opset, ..PLAIN };
-            agrees(call.case, &graph, (&dialect, Layout::default()), &[ODD, LEAST]);
+        let oldest = (Dialect { opset: opset::OLDEST, ..PLAIN }, Layout::default());
+        for (dialect, layout) in [oldest, FUSED] {
+            agrees(call.case, &graph, (&dialect, layout), &[ODD, LEAST]);
         }
     }
 }
@@ -142,6 +142,17 @@ fn every_spec_with_the_least_inputs() {
         let graph = given(spec, Given::Only(["input_ids".to_owned()].into()), &[]);
         assert_eq!(graph.inputs.len(), 1);
         agrees(&case, &graph, (&PLAIN, Layout::default()), &[ODD, LEAST, EMPTY]);
+    }
+}
+
+/// A decoder as it is exported: with a cache that may be empty.
+#[test]
+fn a_decoder_with_a_cache() {
+    let cache = ["past_key_values".to_owned()].into();
+    let graph = given(specs::find("causal-lm").unwrap(), Given::With(cache), &["present"]);
+    let first = &[("batch", 3), ("seq", 7), ("past", 0)];
+    for (dialect, layout) in [(PLAIN, Layout::default()), FUSED] {
+        agrees("a cache", &graph, (&dialect, layout), &[ODD, LEAST, first]);
     }
 }
 
