@@ -226,7 +226,7 @@ fn exported_models_make_the_same_codes_in_onnx_runtime() {
     let pair = ["--text", "who", "--text-pair", "the king lived", "--json"];
     for (spec, export, compare) in [
         (SPEC, &["--external-data"][..], &text[..]),
-        (SPEC, &["--activations", "uint8", "--weights", "folded"], &text),
+        (SPEC, &["--profile", "onnxruntime"], &text),
         (SPEC, &["--outputs", "hidden_states", "--inputs", "input_ids"], &text),
         ("question-answering", &["--opset", "13"], &pair),
         ("causal-lm", &[], &text),
