@@ -2,13 +2,15 @@
 //!
 //! An operator is one record: its documentation, operands and attributes
 //! (`operator!`), the type of its result (`infer`), its meaning on candle tensors
-//! (`eval`) and its form in ONNX (`onnx`). The compiler lists what is missing.
+//! (`eval`), the gradients of its operands (`gradients`) and its form in ONNX
+//! (`onnx`). The compiler lists what is missing.
 //! Names, ports of `attach` rules, attribute checks, dumps and the manual derive
 //! from it.
 
 mod attribute;
 mod broadcast;
 pub mod form;
+mod gradient;
 pub(crate) mod kernels;
 mod manual;
 mod operands;
@@ -16,6 +18,7 @@ mod operands;
 pub(crate) mod tests;
 
 pub use attribute::{Attribute, AttributeError, AttributeType, Attributes, Number};
+pub use gradient::Backward;
 pub use manual::{manual, manual_entry};
 pub use operands::{candle_dtype, spec_dtype};
 
@@ -81,6 +84,13 @@ pub trait Operator {
 
     /// The result. `operands` have the types that `infer` accepted, under `dims`.
     fn eval(&self, operands: &[Tensor], dims: &Bindings) -> candle_core::Result<Tensor>;
+
+    /// The gradients of the operands, one for each: of its shape and element type, or `None`
+    /// where it is not wanted or the result does not depend on it. Without a rule of the
+    /// operator's own, those of `eval`.
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        gradient::by_candle(|operands| self.eval(operands, backward.dims), backward)
+    }
 
     /// The result as ONNX nodes, which the form keeps. `Err` where the form's
     /// dialect has no way to say it.
