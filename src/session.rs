@@ -434,6 +434,32 @@ fn renumbered(inputs: &BTreeMap<String, Tensor>) -> Result<Shapes, Failure> {
     Ok(list)
 }
 
+/// Gradients by state-dict path; every one f32 on the session's device.
+#[derive(Default)]
+pub struct Gradients(BTreeMap<String, Tensor>);
+
+impl Gradients {
+    /// That of a parameter.
+    pub fn get(&self, path: &str) -> Option<&Tensor> {
+        self.0.get(path)
+    }
+
+    /// All, by path.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.0.iter().map(|(path, gradient)| (path.as_str(), gradient))
+    }
+
+    /// Puts one in.
+    pub fn insert(&mut self, path: String, gradient: Tensor) {
+        self.0.insert(path, gradient);
+    }
+
+    /// Takes all out.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
