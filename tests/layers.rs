@@ -30,7 +30,7 @@ const ROWS: &[&[&str]] = &[
     &["backends", "onnx"],
     &["tasks"],
     &["session"],
-    &["calibrator"],
+    &["calibrator", "training"],
     &["page", "report"],
     &["cli"],
 ];
@@ -49,7 +49,7 @@ const OWNERS: &[(&str, &[&str], &str)] = &[
     ("File", TOUCH_FILES, "the compiler is pure: texts and files come from outside"),
     (
         "candle_core",
-        &["ops", "backends", "onnx", "checkpoint", "tasks", "session", "calibrator", "cli"],
+        &["ops", "backends", "onnx", "checkpoint", "tasks", "session", "calibrator", "training", "cli"],
         "no pass knows an engine",
     ),
 ];

@@ -28,6 +28,7 @@ mod weights;
 
 pub use hub::HubOptions;
 pub use load::{Loaded, Note, Wanted};
+pub use names::is_range;
 pub use progress::Progress;
 pub use save::Range;
 pub use tensor_file::{Stored, TensorFile};
@@ -36,7 +37,6 @@ pub use weights::Weights;
 use crate::{config::Config, failure::Failure};
 use hub::HubModel;
 use location::Location;
-use names::is_range;
 use std::path::{Path, PathBuf};
 
 /// Files that a tokenizer is made of, where a model has them. `vocab.txt` is

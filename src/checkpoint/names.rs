@@ -27,7 +27,7 @@ pub(super) fn saved(name: &str) -> String {
 }
 
 /// The name is that of a quantizer's range, or of one of its bounds.
-pub(super) fn is_range(name: &str) -> bool {
+pub fn is_range(name: &str) -> bool {
     matches!(name.rsplit('.').next(), Some("_amax" | LEAST | "clip_value_max"))
 }
 

@@ -5,6 +5,7 @@
 //! matmul relies on fused multiply-add or on the number of cores, so the results
 //! of the others are the same on every machine.
 
+mod change;
 mod convert;
 mod exp;
 mod fake_quantize;
@@ -12,15 +13,18 @@ mod gelu;
 mod layer_norm;
 mod matmul;
 mod memory;
+mod optimize;
 mod softmax;
 mod transpose;
 
+pub(crate) use change::change;
 pub(crate) use convert::widen;
 pub(crate) use fake_quantize::{Bounds, fake_quantize, magnitude};
 pub(crate) use gelu::gelu;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use matmul::{Finish, can_multiply, matmul};
 pub(crate) use memory::keep_freed;
+pub(crate) use optimize::{AdamWStep, SgdStep, adamw, sgd, sum_of_squares};
 pub(crate) use softmax::{masked_softmax, softmax};
 pub(crate) use transpose::transpose;
 
