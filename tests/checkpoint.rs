@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use qdqc::{
-    checkpoint::{Checkpoint, HubOptions, Progress, Wanted},
+    checkpoint::{Checkpoint, Fresh, HubOptions, Pattern, Progress, Wanted},
     codes,
     diagnostic::Diagnostics,
     failure::Failure,
@@ -330,4 +330,81 @@ fn elements_that_are_no_numbers_are_reported() {
     fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
     let found = diagnostics(load(&open(folder.path()).unwrap(), &[wanted("a", &[2])]));
     assert_eq!(found.iter().next().unwrap().code, codes::WRONG_ELEMENTS);
+}
+
+/// A checkpoint of two layers with a head of two labels, and what a spec of `labels` wants.
+fn two_labels(labels: usize) -> (TempDir, Vec<Wanted>) {
+    let folder = folder(
+        r#"{"num_labels": 3, "initializer_range": 0.5}"#,
+        &[
+            ("bert.embeddings.word_embeddings.weight", &[4, 3]),
+            ("bert.encoder.layer.0.output.dense.weight", &[3, 3]),
+            ("bert.encoder.layer.1.output.dense.weight", &[3, 3]),
+            ("classifier.weight", &[2, 3]),
+            ("classifier.bias", &[2]),
+        ],
+    );
+    let all = vec![
+        wanted("bert.embeddings.word_embeddings.weight", &[4, 3]),
+        wanted("bert.encoder.layer.0.output.dense.weight", &[3, 3]),
+        wanted("bert.encoder.layer.1.output.dense.weight", &[3, 3]),
+        wanted("classifier.weight", &[labels, 3]),
+        wanted("classifier.bias", &[labels]),
+    ];
+    (folder, all)
+}
+
+fn draw(folder: &TempDir, wanted: &[Wanted], patterns: &[&str]) -> Result<(Tensors, Vec<String>), Failure> {
+    let patterns = patterns.iter().map(|pattern| Pattern::parse(pattern).unwrap()).collect();
+    let fresh = Fresh { seed: 7, patterns };
+    let ((tensors, _), drawn) =
+        open(folder.path())?.load_or_draw(wanted, &Device::Cpu, DType::F32, &fresh)?;
+    Ok((tensors, drawn))
+}
+
+type Tensors = std::collections::HashMap<String, Tensor>;
+
+#[test]
+fn training_draws_a_head_that_is_missing() {
+    let (folder, mut all) = two_labels(2);
+    all.push(wanted("bert.pooler.dense.weight", &[3, 3]));
+    all.push(wanted("bert.pooler.dense.bias", &[3]));
+    assert_eq!(load(&open(folder.path()).unwrap(), &all).unwrap_err().exit_code(), 1);
+    let (tensors, drawn) = draw(&folder, &all, &[]).unwrap();
+    assert_eq!(drawn, ["bert.pooler.dense.weight", "bert.pooler.dense.bias"]);
+    assert_eq!(tensors.len(), 7);
+    assert_eq!(values(&tensors["classifier.bias"]), [0.0, 1.0], "it is the checkpoint's");
+    assert_eq!(values(&tensors["bert.pooler.dense.bias"]), [0.0; 3]);
+    let weight = values(&tensors["bert.pooler.dense.weight"]);
+    assert!(weight.iter().all(|x| *x != 0.0 && x.abs() < 3.0));
+    let (again, _) = draw(&folder, &all[5..6], &["*"]).unwrap();
+    assert_eq!(values(&again["bert.pooler.dense.weight"]), weight);
+}
+
+#[test]
+fn training_says_how_to_mend_what_does_not_fit() {
+    let told = |folder: &TempDir, wanted: &[Wanted]| match draw(folder, wanted, &[]) {
+        Err(Failure::Diagnostics(list)) => list.iter().next().unwrap().clone(),
+        other => panic!("{:?}", other.map(|(_, drawn)| drawn)),
+    };
+    let (folder, all) = two_labels(3);
+    let diagnostic = told(&folder, &all);
+    assert_eq!(diagnostic.message, "`classifier.weight`: f32[3, 3] in the spec, [2, 3] in model.safetensors");
+    let help = diagnostic.help.unwrap();
+    assert!(
+        help.contains("set the sizes right with `--set`, or draw it anew with `--fresh classifier`"),
+        "{help}"
+    );
+    let (tensors, drawn) = draw(&folder, &all, &["classifier"]).unwrap();
+    assert_eq!(drawn, ["classifier.weight", "classifier.bias"]);
+    assert_eq!(tensors["classifier.weight"].dims(), [3, 3]);
+
+    let (folder, mut all) = two_labels(2);
+    all.push(wanted("bert.embeddings.LayerNorm.bias", &[3]));
+    let help = told(&folder, &all).help.unwrap();
+    assert!(help.ends_with("draw it anew with `--fresh bert.embeddings.LayerNorm`"), "{help}");
+    all.pop();
+    all.push(wanted("bert.encoder.layer.2.output.dense.weight", &[3, 3]));
+    let help = told(&folder, &all).help.unwrap();
+    assert!(help.starts_with("the spec has 3 of `encoder.layer`"), "{help}");
 }

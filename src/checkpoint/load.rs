@@ -1,7 +1,8 @@
 //! From a checkpoint's tensors to those that a spec wants.
 
 use super::{
-    Checkpoint, decode,
+    Checkpoint, Fresh, decode,
+    fresh::draw,
     names::{Names, canonical, is_negative_of, is_range},
     problems::{Found, Problems},
     surplus,
@@ -80,6 +81,34 @@ impl Checkpoint {
     /// Missing, misshapen and unreadable tensors, all together, as diagnostics at
     /// the wanted tensors' spans; or a file that cannot be read.
     pub fn load(&self, wanted: &[Wanted], device: &Device, dtype: DType) -> Result<Loaded, Failure> {
+        self.load_with(wanted, device, dtype, None).map(|(loaded, _)| loaded)
+    }
+
+    /// Loads the wanted tensors as [`load`](Checkpoint::load) does, to be trained: heads that
+    /// the checkpoint does not have are drawn by chance, and so is what `fresh` demands.
+    /// Gives the paths of those too.
+    ///
+    /// # Errors
+    /// As [`load`](Checkpoint::load), where what is missing is not a whole head, or most is
+    /// missing; and a weight that cannot be drawn.
+    pub fn load_or_draw(
+        &self,
+        wanted: &[Wanted],
+        device: &Device,
+        dtype: DType,
+        fresh: &Fresh,
+    ) -> Result<(Loaded, Vec<String>), Failure> {
+        self.load_with(wanted, device, dtype, Some(fresh))
+    }
+
+    /// Loads, and draws where that is allowed; gives the paths of what was drawn.
+    fn load_with(
+        &self,
+        wanted: &[Wanted],
+        device: &Device,
+        dtype: DType,
+        fresh: Option<&Fresh>,
+    ) -> Result<(Loaded, Vec<String>), Failure> {
         let weights = self.weights()?;
         let mut layers = Layers { entries: Vec::new(), layers: Vec::new() };
         for overlay in self.overlays.iter().rev() {
@@ -87,10 +116,13 @@ impl Checkpoint {
             layers.push(ranges.map(|(name, ..)| (name, overlay)));
         }
         layers.push(weights.tensors());
+        let names: Vec<&str> = layers.entries.iter().map(|entry| entry.name).collect();
 
-        let mut problems = Problems::new(&weights.name, &self.config);
-        let mut matches = Vec::with_capacity(wanted.len());
-        for wanted in wanted {
+        let demanded = |wanted: &&Wanted| fresh.is_some_and(|fresh| fresh.demands(wanted));
+        let (mut drawn, sought): (Vec<&Wanted>, Vec<&Wanted>) = wanted.iter().partition(demanded);
+        let mut problems = Problems::new(&weights.name, &self.config, fresh.is_some());
+        let mut matches = Vec::with_capacity(sought.len());
+        for wanted in &sought {
             match layers.find(wanted) {
                 None if wanted.optional => {}
                 None => problems.missing.push(wanted),
@@ -101,18 +133,25 @@ impl Checkpoint {
                     } else if !decode::readable(entry.stored.dtype) {
                         problems.unreadable.push(found);
                     } else {
-                        matches.push((wanted, entry));
+                        matches.push((*wanted, entry));
                     }
                 }
             }
         }
-        let names: Vec<&str> = layers.entries.iter().map(|entry| entry.name).collect();
+        if fresh.is_some() {
+            drawn.extend(problems.take_heads(&sought, &names));
+        }
         if !problems.is_empty() {
-            return Err(Failure::Diagnostics(problems.diagnostics(wanted, &names)));
+            return Err(Failure::Diagnostics(problems.diagnostics(&sought, &names)));
         }
         let known: HashSet<String> = wanted.iter().flat_map(known_names).collect();
-        let tensors = read(matches, device, dtype)?;
-        Ok((tensors, surplus::notes(&weights.name, &known, &names)))
+        let mut tensors = read(matches, device, dtype)?;
+        for wanted in &drawn {
+            let seed = fresh.map_or(0, |fresh| fresh.seed);
+            tensors.insert(wanted.path.clone(), draw(wanted, &self.config, seed, device, dtype)?);
+        }
+        let drawn = drawn.iter().map(|wanted| wanted.path.clone()).collect();
+        Ok(((tensors, surplus::notes(&weights.name, &known, &names)), drawn))
     }
 }
 

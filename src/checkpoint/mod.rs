@@ -5,17 +5,20 @@
 //! file or shards (`weights`); a file of either format gives a directory of names
 //! and places without its data being read (`tensor_file`, `safetensors`, `torch`,
 //! `pickle`); and the tensors that a spec wants are found by name, checked, and
-//! converted one after the other (`load`). Everything a file says is bounded by
+//! converted one after the other (`load`), or drawn where training starts with new
+//! ones (`fresh`). Everything a file says is bounded by
 //! the file's own size, and nothing in it is executed.
 
 mod config_file;
 mod decode;
 mod fingerprint;
+mod fresh;
 mod hub;
 mod load;
 mod location;
 mod mapped;
 mod names;
+mod pattern;
 mod pickle;
 mod problems;
 mod progress;
@@ -26,9 +29,11 @@ mod tensor_file;
 mod torch;
 mod weights;
 
+pub use fresh::Fresh;
 pub use hub::HubOptions;
 pub use load::{Loaded, Note, Wanted};
 pub use names::is_range;
+pub use pattern::{Pattern, chosen};
 pub use progress::Progress;
 pub use save::Range;
 pub use tensor_file::{Stored, TensorFile};

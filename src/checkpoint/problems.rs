@@ -2,6 +2,7 @@
 
 use super::{
     Wanted,
+    fresh::missing_heads,
     names::{canonical, is_range, parts, within},
     surplus::list,
     tensor_file::Stored,
@@ -21,6 +22,8 @@ pub(super) struct Problems<'a> {
     /// The weights' file name.
     weights: &'a str,
     config: &'a Config,
+    /// Tensors may be drawn in place of those that are missing or misshapen.
+    training: bool,
     pub(super) missing: Vec<&'a Wanted>,
     pub(super) misshapen: Vec<Found<'a>>,
     pub(super) unreadable: Vec<Found<'a>>,
@@ -34,8 +37,16 @@ pub(super) struct Found<'a> {
 }
 
 impl<'a> Problems<'a> {
-    pub(super) fn new(weights: &'a str, config: &'a Config) -> Problems<'a> {
-        Problems { weights, config, missing: Vec::new(), misshapen: Vec::new(), unreadable: Vec::new() }
+    pub(super) fn new(weights: &'a str, config: &'a Config, training: bool) -> Problems<'a> {
+        let (missing, misshapen, unreadable) = (Vec::new(), Vec::new(), Vec::new());
+        Problems { weights, config, training, missing, misshapen, unreadable }
+    }
+
+    /// Takes out what is missing because the checkpoint was not trained with that head.
+    pub(super) fn take_heads(&mut self, wanted: &[&Wanted], names: &[&str]) -> Vec<&'a Wanted> {
+        let heads = missing_heads(&self.missing, wanted, names);
+        self.missing.retain(|missing| !heads.contains(missing));
+        heads
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -43,7 +54,7 @@ impl<'a> Problems<'a> {
     }
 
     /// The problems; `wanted` is all that was asked for, `names` all that is there.
-    pub(super) fn diagnostics(&self, wanted: &[Wanted], names: &[&str]) -> Diagnostics {
+    pub(super) fn diagnostics(&self, wanted: &[&Wanted], names: &[&str]) -> Diagnostics {
         let mut diagnostics = Diagnostics::default();
         let (ranges, weights): (Vec<_>, Vec<_>) =
             self.missing.iter().copied().partition(|wanted| is_range(&wanted.path));
@@ -90,7 +101,7 @@ impl<'a> Problems<'a> {
     fn missing_weights(
         &self,
         missing: &[&Wanted],
-        wanted: &[Wanted],
+        wanted: &[&Wanted],
         names: &[&str],
         diagnostics: &mut Diagnostics,
     ) {
@@ -107,14 +118,25 @@ impl<'a> Problems<'a> {
             if canonical(&first.path) == part {
                 let message = format!("`{}` is not in {}", first.path, self.weights);
                 let shape = format!("{} in the spec", spec_type(first));
-                diagnostics.push(at(first, codes::MISSING_TENSOR, message).mark(shape));
+                let diagnostic = at(first, codes::MISSING_TENSOR, message).mark(shape);
+                diagnostics.push(if self.training {
+                    diagnostic.help(format!("give a checkpoint that has it, or {}", drawn_anew(&first.path)))
+                } else {
+                    diagnostic
+                });
             } else {
                 diagnostics.push(self.missing_part(&part, &group, wanted, &names));
             }
         }
     }
 
-    fn missing_part(&self, part: &str, group: &[&Wanted], wanted: &[Wanted], names: &[String]) -> Diagnostic {
+    fn missing_part(
+        &self,
+        part: &str,
+        group: &[&Wanted],
+        wanted: &[&Wanted],
+        names: &[String],
+    ) -> Diagnostic {
         let numbers: BTreeSet<u64> = group.iter().filter_map(|w| number(&canonical(&w.path), part)).collect();
         let name = match (numbers.first(), numbers.last()) {
             (Some(first), Some(last)) if first == last => {
@@ -135,23 +157,40 @@ impl<'a> Problems<'a> {
             || Diagnostic::outside(codes::MISSING_PART, message.clone()),
             |first| at(first, codes::MISSING_PART, message.clone()),
         );
-        let help = if numbers.is_empty() { self.head_help() } else { self.layers_help(part, wanted, names) };
+        let help = if numbers.is_empty() {
+            self.head_help(part, group)
+        } else {
+            self.layers_help(part, wanted, names)
+        };
         diagnostic.mark("not in the checkpoint").note(format!("the spec has {listed}")).help(help)
     }
 
-    fn head_help(&self) -> String {
+    /// `part` as canonical names have it, and the tensors in it.
+    fn head_help(&self, part: &str, group: &[&Wanted]) -> String {
         let saved_as = self.config.get("architectures").and_then(|list| list.get(0)?.as_str());
         let saved = match saved_as {
             Some(class) => format!("{} says that it was saved as {class}", self.config.origin),
+            None if self.training => "the checkpoint has no such part".into(),
             None => "the checkpoint has no such head".into(),
         };
+        if self.training {
+            // The path that the spec gives it.
+            let path = group.first().and_then(|first| {
+                let rest = canonical(&first.path).strip_prefix(part)?.len();
+                first.path.get(..first.path.len().checked_sub(rest)?)
+            });
+            return format!(
+                "{saved}: choose the spec of that model, give a checkpoint that has this part, or {}",
+                drawn_anew(path.unwrap_or(part))
+            );
+        }
         format!(
             "{saved}: choose the spec of that model, give a checkpoint fine-tuned for this task, or train the \
              head with `qdqc train`"
         )
     }
 
-    fn layers_help(&self, part: &str, wanted: &[Wanted], names: &[String]) -> String {
+    fn layers_help(&self, part: &str, wanted: &[&Wanted], names: &[String]) -> String {
         let owner = part.strip_suffix(".*").unwrap_or(part);
         let count = |names: &mut dyn Iterator<Item = String>| {
             names.filter_map(|name| number(&name, &format!("{owner}.*"))).collect::<BTreeSet<_>>().len()
@@ -167,7 +206,7 @@ impl<'a> Problems<'a> {
         )
     }
 
-    fn missing_ranges(&self, missing: &[&Wanted], wanted: &[Wanted], diagnostics: &mut Diagnostics) {
+    fn missing_ranges(&self, missing: &[&Wanted], wanted: &[&Wanted], diagnostics: &mut Diagnostics) {
         const HELP: &str = "calibrate with `qdqc calibrate`, give ranges with `--amax FILE.safetensors`, or run \
              without quantizers with `--float`";
         let Some(first) = missing.first() else { return };
@@ -192,7 +231,8 @@ impl<'a> Problems<'a> {
     fn misshapen(&self, diagnostics: &mut Diagnostics) {
         if self.misshapen.len() <= TOLD_APART {
             for found in &self.misshapen {
-                diagnostics.push(self.with_reasons(wrong_shape(found), std::slice::from_ref(found)));
+                let diagnostic = self.with_reasons(wrong_shape(found), std::slice::from_ref(found));
+                diagnostics.push(self.with_redrawing(diagnostic, found));
             }
         } else if let Some(first) = self.misshapen.first() {
             let message = format!("{} tensors have other shapes in {}", self.misshapen.len(), self.weights);
@@ -202,6 +242,20 @@ impl<'a> Problems<'a> {
             }
             diagnostics.push(self.with_reasons(diagnostic, &self.misshapen));
         }
+    }
+
+    /// Adds that training may do without what the checkpoint has.
+    fn with_redrawing(&self, mut diagnostic: Diagnostic, found: &Found) -> Diagnostic {
+        let path = &found.wanted.path;
+        if self.training && !is_range(path) {
+            let owner = path.rsplit_once('.').map_or(path.as_str(), |(owner, _)| owner);
+            let redraw = drawn_anew(owner);
+            diagnostic.help = Some(match diagnostic.help {
+                Some(help) => format!("{help}, or {redraw}"),
+                None => redraw,
+            });
+        }
+        diagnostic
     }
 
     /// Adds which fields of the config have the sizes that the file contradicts.
@@ -229,6 +283,11 @@ impl<'a> Problems<'a> {
         }
         diagnostic
     }
+}
+
+/// How to train without what a checkpoint has under this path.
+fn drawn_anew(path: &str) -> String {
+    format!("draw it anew with `--fresh {path}`")
 }
 
 fn wrong_shape(found: &Found) -> Diagnostic {
