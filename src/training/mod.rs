@@ -2,7 +2,9 @@
 //! change, and a state to go on from.
 
 mod optimizer;
+mod schedule;
 mod selection;
 
 pub use optimizer::{AdamW, AdamWOptions, Sgd, clipping, norm};
-pub use selection::decayed;
+pub use schedule::{Decay, Schedule};
+pub use selection::{decayed, frozen};
