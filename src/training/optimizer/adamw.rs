@@ -199,7 +199,7 @@ fn composed(step: AdamWStep, aligned: &Aligned<2>) -> candle_core::Result<()> {
     let square = (gradient.sqr()? * number(step.second))?;
     put(second, &((second * number(step.keep_second))? + square)?)?;
     let under = ((second.sqrt()? / number(step.correction))? + number(step.epsilon))?;
-    let change = ((&*first / under)? * number(step.rate))?;
+    let change = ((first / under)? * number(step.rate))?;
     put(parameter, &((parameter * number(step.keep))? - change)?)
 }
 
