@@ -27,7 +27,9 @@ mod save;
 mod surplus;
 mod tensor_file;
 mod torch;
+mod trained;
 mod weights;
+mod write;
 
 pub use fresh::Fresh;
 pub use hub::HubOptions;
@@ -38,6 +40,7 @@ pub use progress::Progress;
 pub use save::Range;
 pub use tensor_file::{Stored, TensorFile};
 pub use weights::Weights;
+pub use write::write_tensors;
 
 use crate::{config::Config, failure::Failure};
 use hub::HubModel;

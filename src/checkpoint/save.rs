@@ -4,20 +4,15 @@ use super::{
     Checkpoint, TOKENIZER,
     names::{is_range, saved, within},
     tensor_file::{Stored, TensorFile},
+    write::staged,
 };
 use crate::{
     failure::Failure,
-    files::{Existing, WholeFile, cannot_write, write_file},
+    files::{Existing, WholeFile, cannot_write},
 };
 use ::safetensors::{Dtype, View};
-use serde_json::Value;
-use std::{
-    borrow::Cow,
-    cell::Cell,
-    collections::{BTreeMap, HashMap},
-    fs, io,
-    path::Path,
-};
+use serde_json::{Map, Value};
+use std::{borrow::Cow, cell::Cell, collections::BTreeMap, fs, io::Write, path::Path};
 
 /// Small files that belong to a model, copied as they are where it has them.
 const BESIDE: [&str; 2] = ["added_tokens.json", "generation_config.json"];
@@ -84,8 +79,8 @@ impl Checkpoint {
     /// over it, the tokenizer's files, and all tensors in their own element types
     /// with `NAME._amax` for each quantizer. Earlier ranges are left out. Weights keep
     /// the prefix that the file gives them, and ranges get the same; `gamma` and
-    /// `beta` become `weight` and `bias`. Each file is written whole, the weights
-    /// last.
+    /// `beta` become `weight` and `bias`. Files take their names only when all are
+    /// written, the weights last.
     ///
     /// # Errors
     /// A tensor cannot be read, or the disk refuses.
@@ -107,30 +102,32 @@ impl Checkpoint {
             let prefix = if prefixed && inside { "bert." } else { "" };
             tensors.insert(format!("{prefix}{bare}._amax"), Tensor::Range(range));
         }
-        self.save_beside(folder)?;
-        let path = folder.join("model.safetensors");
-        let file = WholeFile::create(&path, Existing::Replace)?;
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let target = file.temporary().unwrap_or(&path);
-        let failed = |error: io::Error| cannot_write(&path, &error);
-        let permissions = fs::metadata(target).map_err(failed)?.permissions();
-        ::safetensors::serialize_to_file(tensors, Some(metadata), target)
-            .map_err(|error| failed(io::Error::other(error)))?;
-        // The writer may have put a file of its own there.
-        fs::set_permissions(target, permissions).map_err(failed)?;
-        file.finish()
+        let mut files = self.staged_beside(folder, self.config.fields())?;
+        files.push(staged(&folder.join("model.safetensors"), tensors)?);
+        files.into_iter().try_for_each(WholeFile::finish)
     }
 
-    /// The config and the tokenizer's files.
-    fn save_beside(&self, folder: &Path) -> Result<(), Failure> {
+    /// The config and the tokenizer's files, written but for their names.
+    pub(super) fn staged_beside(
+        &self,
+        folder: &Path,
+        config: &Map<String, Value>,
+    ) -> Result<Vec<WholeFile>, Failure> {
+        let mut files = Vec::new();
+        let mut stage = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            let mut file = WholeFile::create(&path, Existing::Replace)?;
+            file.write_all(bytes).map_err(|error| cannot_write(&path, &error))?;
+            files.push(file);
+            Ok(())
+        };
         for name in TOKENIZER.iter().chain(&BESIDE) {
             let Some(path) = self.file(name) else { continue };
             let bytes = fs::read(&path)
                 .map_err(|error| Failure::outside(format!("{} cannot be read: {error}", path.display())))?;
-            write_file(&folder.join(name), &bytes, Existing::Replace)?;
+            stage(name, &bytes)?;
         }
-        let config = Value::Object(self.config.fields().clone());
-        let text = format!("{config:#}\n");
-        write_file(&folder.join("config.json"), text.as_bytes(), Existing::Replace)
+        stage("config.json", format!("{:#}\n", Value::Object(config.clone())).as_bytes())?;
+        Ok(files)
     }
 }
