@@ -71,8 +71,8 @@
 //! # What never happens
 //!
 //! - The grammar lists no operators, and no head has Rust code of its own.
-//! - Only [`cli`], [`checkpoint`], [`files`] and the readers of [`tasks`] touch files; the compiler is
-//!   given texts and a [`Library`](source::Library).
+//! - Only [`cli`], [`checkpoint`], [`files`], the readers of [`tasks`] and the state of [`training`]
+//!   touch files; the compiler is given texts and a [`Library`](source::Library).
 //! - No pass knows an engine. Only [`report`] draws.
 //! - A dump of a graph holds names, never indices or places in a file.
 //! - No input makes the program panic: what a file says is bounded and checked.

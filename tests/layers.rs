@@ -54,7 +54,8 @@ const OWNERS: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
-const TOUCH_FILES: &[&str] = &["cli", "checkpoint", "files", "tasks/records", "tasks/tokenizer"];
+const TOUCH_FILES: &[&str] =
+    &["cli", "checkpoint", "files", "tasks/records", "tasks/tokenizer", "training/folder", "training/state"];
 
 /// The most lines of code in a source file; tests, comments and blank lines do not count.
 const LONGEST: usize = 600;
