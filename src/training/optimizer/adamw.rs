@@ -117,7 +117,7 @@ impl AdamW {
 
     /// All that a later [`restore`](AdamW::restore) needs: for each parameter that was
     /// changed `steps.PATH`, an i64, and `first_moment.PATH` and `second_moment.PATH`, f32
-    /// of the parameter's shape.
+    /// of the parameter's shape. They share its memory, and change with the next step.
     ///
     /// # Errors
     /// The device fails.
@@ -173,7 +173,8 @@ impl Moments {
         let moment = |name: &str| {
             let tensor = find(name, parameter.dims())?;
             let tensor = tensor.to_dtype(DType::F32).and_then(|tensor| tensor.to_device(parameter.device()));
-            tensor.and_then(|tensor| beside(&tensor, parameter)).map_err(|error| failed(path, error))
+            // A copy, for it will be changed.
+            tensor.and_then(|tensor| beside(&tensor.copy()?, parameter)).map_err(|error| failed(path, error))
         };
         let count = find(&steps, &[])?.to_dtype(DType::F64).and_then(|steps| steps.to_scalar::<f64>());
         let count = count.map_err(|error| failed(path, error))?;
@@ -295,7 +296,7 @@ mod tests {
         let halfway: BTreeMap<String, Tensor> =
             whole.iter().map(|(path, x)| (path.clone(), x.copy().unwrap())).collect();
         let state = optimizer.state().unwrap();
-        let state = state.into_iter().map(|(name, x)| (name, x.force_contiguous().unwrap())).collect();
+        let state = state.into_iter().map(|(name, x)| (name, x.copy().unwrap())).collect();
         let mut restored = AdamW::restore(OPTIONS(), &halfway, &state).unwrap();
         optimizer.step(&whole, &gradients(0.3), 0.02, 1.0).unwrap();
         restored.step(&halfway, &gradients(0.3), 0.02, 1.0).unwrap();
