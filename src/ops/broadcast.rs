@@ -1,7 +1,8 @@
 //! Shapes of two operands brought together, as NumPy does it.
 
-use super::Mismatch;
+use super::{Mismatch, kernels};
 use crate::types::{DType, Dim, Shape, TensorType};
+use candle_core::Tensor;
 
 /// The shape of an operation over pairs of elements. Axes meet from the last
 /// backwards; two sizes fit if they are equal or one of them is 1, and a
@@ -65,6 +66,29 @@ fn clash(left: &[Dim], right: &[Dim]) -> String {
         }
     }
     format!("{} and {} do not fit", Shape(left), Shape(right))
+}
+
+/// The gradient of an operand of shape `dims` from that of what it was brought to: summed
+/// over the axes along which it was repeated.
+pub(crate) fn reduce_to(gradient: &Tensor, dims: &[usize]) -> candle_core::Result<Tensor> {
+    if gradient.dims() == dims {
+        return Ok(gradient.clone());
+    }
+    let ahead = gradient.rank().saturating_sub(dims.len());
+    if let (1.., [.., last]) = (ahead, dims)
+        && dims.iter().product::<usize>() == *last
+        && gradient.dims().last() == Some(last)
+        && kernels::fits(gradient)
+    {
+        return kernels::column_sums(gradient)?.reshape(dims);
+    }
+    let repeated: Vec<usize> = (0..gradient.rank())
+        .filter(|axis| match axis.checked_sub(ahead) {
+            Some(own) => dims.get(own) == Some(&1),
+            None => true,
+        })
+        .collect();
+    gradient.sum_keepdim(repeated)?.reshape(dims)
 }
 
 #[cfg(test)]

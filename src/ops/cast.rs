@@ -1,7 +1,7 @@
 //! `cast`.
 
 use super::{
-    Mismatch, Operator,
+    Backward, Mismatch, Operator,
     form::{Element, Form, NodeAttribute, Value},
     operands::{candle_dtype, operands},
 };
@@ -29,6 +29,14 @@ impl Operator for Cast {
             DType::Bool => x.ne(&x.zeros_like()?),
             to => x.to_dtype(candle_dtype(to)),
         }
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let [x] = operands(backward.operands)?;
+        if !self.to.is_float() {
+            return Ok(vec![None]);
+        }
+        Ok(vec![backward.wanted(0, || backward.upstream.to_dtype(x.dtype()))?])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

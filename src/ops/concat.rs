@@ -1,9 +1,9 @@
 //! `concat`.
 
 use super::{
-    Mismatch, Operator,
+    Backward, Mismatch, Operator,
     form::{Form, NodeAttribute, Value},
-    operands::{axis, axis_of, operands},
+    operands::{axis, axis_of, operands, part},
 };
 use crate::types::{Bindings, TensorType};
 use candle_core::Tensor;
@@ -47,6 +47,16 @@ impl Operator for Concat {
             (_, 0) => Ok(first.clone()),
             _ => Tensor::cat(&[first, second], axis),
         }
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let [first, second] = operands(backward.operands)?;
+        let axis = axis_of(first, self.axis)?;
+        let (ahead, behind) = (first.dim(axis)?, second.dim(axis)?);
+        Ok(vec![
+            backward.wanted(0, || part(backward.upstream, axis, 0, ahead))?,
+            backward.wanted(1, || part(backward.upstream, axis, ahead, behind))?,
+        ])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

@@ -1,7 +1,7 @@
 //! `cross_entropy`.
 
 use super::{
-    Mismatch, Operator,
+    Backward, Mismatch, Operator,
     form::{Form, NodeAttribute, Value},
     operands::{floats, number, of, operands, place},
 };
@@ -45,6 +45,29 @@ impl Operator for CrossEntropy {
         let targets = Tensor::from_vec(targets, (count, 1), device)?;
         let logits = logits.reshape(((), classes))?.index_select(&rows, 0)?;
         candle_nn::ops::log_softmax(&logits, 1)?.gather(&targets, 1)?.mean_all()?.neg()
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let [logits, labels] = operands(backward.operands)?;
+        let of_logits = || {
+            let classes = logits.dim(candle_core::D::Minus1)?;
+            let counted = counted(labels, number(&self.ignore, backward.dims)?, classes)?;
+            let (rows, targets): (Vec<u32>, Vec<i64>) = counted.into_iter().unzip();
+            let flat = logits.reshape(((), classes))?;
+            let zeros = flat.zeros_like()?;
+            if rows.is_empty() {
+                return zeros.reshape(logits.dims());
+            }
+            let count = rows.len();
+            let rows = Tensor::from_vec(rows, count, logits.device())?;
+            let targets = Tensor::from_vec(targets, (count, 1), logits.device())?;
+            let probabilities = candle_nn::ops::softmax_last_dim(&flat.index_select(&rows, 0)?)?;
+            let less = Tensor::ones((count, 1), logits.dtype(), logits.device())?.neg()?;
+            let apart = probabilities.scatter_add(&targets, &less, 1)?;
+            let share = (backward.upstream / count as f64)?;
+            zeros.index_add(&rows, &apart.broadcast_mul(&share)?, 0)?.reshape(logits.dims())
+        };
+        Ok(vec![backward.wanted(0, of_logits)?, None])
     }
 
     /// In operators that every runtime has: few have `SoftmaxCrossEntropyLoss`.

@@ -1,8 +1,8 @@
 //! `divide`.
 
 use super::{
-    Mismatch, Operator,
-    broadcast::arithmetic,
+    Backward, Mismatch, Operator,
+    broadcast::{arithmetic, reduce_to},
     form::{Form, Value},
     operands::{floats, operands},
 };
@@ -25,6 +25,15 @@ impl Operator for Divide {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [lhs, rhs] = operands(given)?;
         lhs.broadcast_div(rhs)
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let ([lhs, rhs], result) = (operands(backward.operands)?, backward.result);
+        let of_lhs = backward.upstream.broadcast_div(rhs)?;
+        Ok(vec![
+            backward.wanted(0, || reduce_to(&of_lhs, lhs.dims()))?,
+            backward.wanted(1, || reduce_to(&of_lhs.mul(result)?.neg()?, rhs.dims()))?,
+        ])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

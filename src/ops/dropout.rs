@@ -1,7 +1,7 @@
 //! `dropout`.
 
 use super::{
-    Mismatch, Operator,
+    Backward, Mismatch, Operator,
     form::{Form, Value},
     operands::{floats, operands},
 };
@@ -32,6 +32,10 @@ impl Operator for Dropout {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [x] = operands(given)?;
         Ok(x.clone())
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        Ok(vec![backward.wanted(0, || Ok(backward.upstream.clone()))?])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

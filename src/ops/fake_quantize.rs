@@ -1,8 +1,9 @@
 //! `fake_quantize`.
 
 use super::{
-    Mismatch, Operator,
+    Backward, Mismatch, Operator,
     form::{Form, Value, pair::pair},
+    gradient::by_candle,
     kernels::{self, Bounds},
     operands::{axis, axis_of, floats, of, operands},
 };
@@ -97,6 +98,18 @@ impl Operator for FakeQuantize {
         let amax = if self.scale_amax == 1.0 { amax } else { (amax * self.scale_amax)? };
         let bounds = if self.learn { Bounds::Learned } else { Bounds::Magnitude };
         kernels::fake_quantize(&held, &amax, codes, bounds)?.to_dtype(x.dtype())
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let [x, amax] = operands(backward.operands)?;
+        let codes = self.codes().map_err(|mismatch| Error::Msg(mismatch.message))?;
+        if !self.learn && !self.dynamic {
+            let amax = if self.scale_amax == 1.0 { amax.clone() } else { (amax * self.scale_amax)? };
+            if let Some(of_x) = kernels::fake_quantize_gradient(x, &amax, backward.upstream, codes)? {
+                return Ok(vec![backward.wanted(0, || Ok(of_x))?, None]);
+            }
+        }
+        by_candle(|operands| self.eval(operands, backward.dims), backward)
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

@@ -1,8 +1,9 @@
 //! `gather`.
 
 use super::{
-    Mismatch, Operator,
+    Backward, Mismatch, Operator,
     form::{Form, Value},
+    kernels,
     operands::{of, operands, place},
 };
 use crate::types::{Bindings, DType, TensorType};
@@ -10,7 +11,11 @@ use candle_core::{Error, Tensor};
 
 operator! {
     /// The rows of `table` (along axis 0) with these numbers: an embedding.
-    Gather = "gather"(table, ids) {}
+    Gather = "gather"(table, ids) {
+        /// The row whose gradient is 0, so that training leaves it as it is; no row if it
+        /// is negative.
+        padding: i64 = -1,
+    }
 }
 
 impl Operator for Gather {
@@ -31,6 +36,16 @@ impl Operator for Gather {
             return Err(Error::Msg(format!("a table must have rows, but is {:?}", table.dims())));
         };
         table.contiguous()?.index_select(&flat, 0)?.reshape([ids.dims(), row].concat())
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let [table, ids] = operands(backward.operands)?;
+        let of_table = backward.wanted(0, || {
+            let ids = ids.flatten_all()?.to_vec1::<i64>()?;
+            let kept = ids.into_iter().map(|id| usize::try_from(id).ok().filter(|_| id != self.padding));
+            kernels::scatter_rows(backward.upstream, &kept.collect::<Vec<_>>(), table.dims())
+        })?;
+        Ok(vec![of_table, None])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

@@ -1,8 +1,9 @@
 //! `gelu`.
 
 use super::{
-    Mismatch, Operator,
+    Backward, Mismatch, Operator,
     form::{Form, Value},
+    gradient::by_candle,
     kernels,
     operands::{operands, pointwise},
 };
@@ -22,6 +23,15 @@ impl Operator for Gelu {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [x] = operands(given)?;
         if kernels::fits(x) { kernels::gelu(x) } else { x.gelu_erf() }
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let [x] = operands(backward.operands)?;
+        let upstream = backward.upstream.contiguous()?;
+        if !kernels::fits(x) || !kernels::fits(&upstream) {
+            return by_candle(|operands| self.eval(operands, backward.dims), backward);
+        }
+        Ok(vec![backward.wanted(0, || kernels::gelu_gradient(x, &upstream))?])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

@@ -1,8 +1,9 @@
 //! `layer_norm`.
 
 use super::{
-    Mismatch, Operator,
+    Backward, Mismatch, Operator,
     form::{Form, NodeAttribute, Value},
+    gradient::by_candle,
     kernels,
     operands::{floats, operands},
 };
@@ -47,6 +48,20 @@ impl Operator for LayerNorm {
         let variance = centred.sqr()?.mean_keepdim(candle_core::D::Minus1)?;
         let normal = centred.broadcast_div(&variance.affine(1.0, self.eps)?.sqrt()?)?;
         normal.broadcast_mul(weight)?.broadcast_add(bias)
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let [x, weight, bias] = operands(backward.operands)?;
+        let upstream = backward.upstream.contiguous()?;
+        if ![x, weight, bias, &upstream].into_iter().all(kernels::fits) {
+            return by_candle(|operands| self.eval(operands, backward.dims), backward);
+        }
+        let gradients = kernels::layer_norm_gradients(x, None, weight, &upstream, self.eps as f32)?;
+        Ok(gradients
+            .into_iter()
+            .zip(backward.wanted)
+            .map(|(found, wanted)| wanted.then_some(found))
+            .collect())
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

@@ -1,8 +1,8 @@
 //! `matmul`.
 
 use super::{
-    Mismatch, Operator,
-    broadcast::broadcast,
+    Backward, Mismatch, Operator,
+    broadcast::{broadcast, reduce_to},
     form::{Form, Value},
     kernels,
     operands::{floats, operands},
@@ -46,6 +46,14 @@ impl Operator for Matmul {
         multiply(lhs, rhs)
     }
 
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let ([lhs, rhs], upstream) = (operands(backward.operands)?, backward.upstream);
+        Ok(vec![
+            backward.wanted(0, || reduce_to(&multiply(upstream, &rhs.t()?)?, lhs.dims()))?,
+            backward.wanted(1, || of_right(lhs, upstream, rhs.dims()))?,
+        ])
+    }
+
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
         form.same("MatMul")
     }
@@ -77,4 +85,14 @@ fn multiply(lhs: &Tensor, rhs: &Tensor) -> candle_core::Result<Tensor> {
         return lhs.reshape(rows)?.matmul(rhs)?.reshape(shape);
     }
     lhs.contiguous()?.broadcast_matmul(&rhs.contiguous()?)
+}
+
+/// The gradient of the right factor, of shape `dims`. One matrix that served all on the
+/// left gets its gradient in one product of all their rows.
+fn of_right(lhs: &Tensor, upstream: &Tensor, dims: &[usize]) -> candle_core::Result<Tensor> {
+    if dims.len() > 2 || lhs.rank() == 2 {
+        return reduce_to(&multiply(&lhs.t()?, upstream)?, dims);
+    }
+    let rows = |x: &Tensor| x.flatten_to(x.rank().saturating_sub(2));
+    multiply(&rows(lhs)?.t()?, &rows(upstream)?)
 }

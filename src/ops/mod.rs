@@ -18,6 +18,7 @@ mod operands;
 pub(crate) mod tests;
 
 pub use attribute::{Attribute, AttributeError, AttributeType, Attributes, Number};
+pub(crate) use broadcast::reduce_to;
 pub use gradient::Backward;
 pub use manual::{manual, manual_entry};
 pub use operands::{candle_dtype, spec_dtype};

@@ -1,8 +1,8 @@
 //! `multiply`.
 
 use super::{
-    Mismatch, Operator,
-    broadcast::arithmetic,
+    Backward, Mismatch, Operator,
+    broadcast::{arithmetic, reduce_to},
     form::{Form, Value},
     operands::operands,
 };
@@ -23,6 +23,14 @@ impl Operator for Multiply {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [lhs, rhs] = operands(given)?;
         lhs.broadcast_mul(rhs)
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let ([lhs, rhs], upstream) = (operands(backward.operands)?, backward.upstream);
+        Ok(vec![
+            backward.wanted(0, || reduce_to(&upstream.broadcast_mul(rhs)?, lhs.dims()))?,
+            backward.wanted(1, || reduce_to(&upstream.broadcast_mul(lhs)?, rhs.dims()))?,
+        ])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

@@ -1,7 +1,7 @@
 //! `negate`.
 
 use super::{
-    Mismatch, Operator,
+    Backward, Mismatch, Operator,
     form::{Form, Value},
     operands::{operands, pointwise},
 };
@@ -21,6 +21,10 @@ impl Operator for Negate {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [x] = operands(given)?;
         x.neg()
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        Ok(vec![backward.wanted(0, || backward.upstream.neg())?])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

@@ -1,7 +1,7 @@
 //! `reshape`.
 
 use super::{
-    Mismatch, Operator,
+    Backward, Mismatch, Operator,
     form::{Form, Value},
     operands::{operands, sizes},
 };
@@ -41,6 +41,11 @@ impl Operator for Reshape {
             return Err(Error::Msg(format!("{:?} does not hold as many numbers as {:?}", shape, x.dims())));
         }
         x.reshape(shape)
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let [x] = operands(backward.operands)?;
+        Ok(vec![backward.wanted(0, || backward.upstream.reshape(x.dims()))?])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

@@ -1,7 +1,7 @@
 //! `softmax`.
 
 use super::{
-    Mismatch, Operator,
+    Backward, Mismatch, Operator,
     form::{Form, NodeAttribute, Value},
     kernels,
     operands::{axis, axis_of, floats, operands},
@@ -33,6 +33,21 @@ impl Operator for Softmax {
         }
         // Candle finds no largest number among none.
         if x.elem_count() == 0 { Ok(x.clone()) } else { candle_nn::ops::softmax(x, axis) }
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let [x] = operands(backward.operands)?;
+        let along = axis_of(x, self.axis)?;
+        let of_x = || {
+            let (result, upstream) = (backward.result, backward.upstream.contiguous()?);
+            if along + 1 == x.rank() && kernels::fits(result) && kernels::fits(&upstream) {
+                return kernels::softmax_gradient(result, &upstream, 1.0);
+            }
+            let weighted = (&upstream * result)?;
+            let sums = weighted.sum_keepdim(along)?;
+            weighted - result.broadcast_mul(&sums)?
+        };
+        Ok(vec![backward.wanted(0, of_x)?])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

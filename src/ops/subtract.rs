@@ -1,8 +1,8 @@
 //! `subtract`.
 
 use super::{
-    Mismatch, Operator,
-    broadcast::arithmetic,
+    Backward, Mismatch, Operator,
+    broadcast::{arithmetic, reduce_to},
     form::{Form, Value},
     operands::operands,
 };
@@ -24,6 +24,14 @@ impl Operator for Subtract {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [lhs, rhs] = operands(given)?;
         lhs.broadcast_sub(rhs)
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let [lhs, rhs] = operands(backward.operands)?;
+        Ok(vec![
+            backward.wanted(0, || reduce_to(backward.upstream, lhs.dims()))?,
+            backward.wanted(1, || reduce_to(&backward.upstream.neg()?, rhs.dims()))?,
+        ])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

@@ -1,7 +1,7 @@
 //! `transpose`.
 
 use super::{
-    Mismatch, Operator,
+    Backward, Mismatch, Operator,
     form::{Form, NodeAttribute, Value},
     operands::{axis, axis_of, operands},
 };
@@ -39,6 +39,17 @@ impl Operator for Transpose {
         let order =
             self.axes.iter().map(|axis| axis_of(x, *axis)).collect::<candle_core::Result<Vec<_>>>()?;
         x.permute(order)
+    }
+
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let [x] = operands(backward.operands)?;
+        let mut back = vec![0; x.rank()];
+        for (at, along) in self.axes.iter().enumerate() {
+            if let Some(slot) = back.get_mut(axis_of(x, *along)?) {
+                *slot = at;
+            }
+        }
+        Ok(vec![backward.wanted(0, || backward.upstream.permute(back))?])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {

@@ -1,6 +1,6 @@
 //! GELU with the error function as a quotient of polynomials.
 
-use super::{PIECE, lend, map_rows};
+use super::{PIECE, exp::exp, lend, map_rows};
 use candle_core::{Result, Tensor};
 use std::f64::consts::FRAC_1_SQRT_2;
 
@@ -12,6 +12,32 @@ pub(crate) fn gelu(x: &Tensor) -> Result<Tensor> {
         }
     });
     Tensor::from_vec(result, x.shape(), x.device())
+}
+
+/// The gradient of `x` from that of its GELU: `Phi(x) + x * phi(x)` times that, with the
+/// normal distribution `Phi` and its density `phi`. Both [`fit`](super::fits).
+pub(crate) fn gelu_gradient(x: &Tensor, upstream: &Tensor) -> Result<Tensor> {
+    let (lent, upstream) = (lend(x), lend(upstream));
+    let upstream = upstream.in_order()?;
+    let gradient = map_rows(lent.in_order()?, PIECE, |at, x, gradient| {
+        let upstream = upstream.get(at * PIECE..).unwrap_or(&[]);
+        for ((x, upstream), gradient) in x.iter().zip(upstream).zip(gradient) {
+            *gradient = slope(*x) * upstream;
+        }
+    });
+    Tensor::from_vec(gradient, x.shape(), x.device())
+}
+
+#[inline(always)]
+fn slope(x: f32) -> f32 {
+    /// `1 / sqrt(2 * pi)`
+    const DENSITY: f64 = 0.398_942_280_401_432_7;
+    let wide = f64::from(x);
+    let below = 0.5 * (1.0 + erf(wide * FRAC_1_SQRT_2));
+    // Far out the density is 0, and infinity times it is not.
+    let bounded = x.clamp(-20.0, 20.0);
+    let density = DENSITY * f64::from(exp(-0.5 * bounded * bounded));
+    (below + f64::from(bounded) * density) as f32
 }
 
 /// Computed in f64, so that the result is rounded once.

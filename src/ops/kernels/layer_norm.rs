@@ -1,7 +1,9 @@
 //! Layer normalisation, one row at a time.
 
-use super::{lend, map_rows};
+use super::{ROWS, join, lend, map_rows, unfit};
 use candle_core::{D, Result, Tensor};
+use pulp::Arch;
+use rayon::prelude::*;
 
 /// `x`, or its sum with another tensor of its shape, brought to mean 0 and
 /// variance 1 along the last axis, times `weight` plus `bias`. All of them
@@ -35,6 +37,84 @@ pub(crate) fn layer_norm(
         }
     };
     Tensor::from_vec(result, x.shape(), x.device())
+}
+
+/// The gradients of `x` (and of `other`, which are the same), `weight` and `bias` from that
+/// of what [`layer_norm`] makes of them. All of them [`fit`](super::fits).
+pub(crate) fn layer_norm_gradients(
+    x: &Tensor,
+    other: Option<&Tensor>,
+    weight: &Tensor,
+    upstream: &Tensor,
+    eps: f32,
+) -> Result<[Tensor; 3]> {
+    let length = x.dim(D::Minus1)?;
+    if length == 0 || upstream.dims() != x.dims() || other.is_some_and(|other| other.dims() != x.dims()) {
+        return Err(unfit());
+    }
+    let (lent, other) = (lend(x), other.map(lend));
+    let other = other.as_ref().map(|other| other.in_order()).transpose()?;
+    let (weight_lent, upstream) = (lend(weight), lend(upstream));
+    let (numbers, weight, upstream) = (lent.in_order()?, weight_lent.in_order()?, upstream.in_order()?);
+    let mut of_x = vec![0.0; numbers.len()];
+    let arch = Arch::new();
+    let piece = |(at, (x, of_x)): (usize, (&[f32], &mut [f32]))| {
+        let start = at * ROWS * length;
+        let other = other.map(|other| other.get(start..).unwrap_or(&[]));
+        let upstream = upstream.get(start..).unwrap_or(&[]);
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                let mut sums = [vec![0.0; length], vec![0.0; length]];
+                let rows = x.chunks(length).zip(of_x.chunks_mut(length)).zip(upstream.chunks(length));
+                for (at, ((x, of_x), upstream)) in rows.enumerate() {
+                    of_x.copy_from_slice(x);
+                    let other = other.and_then(|other| other.get(at * length..));
+                    for (x, other) in of_x.iter_mut().zip(other.unwrap_or(&[])) {
+                        *x += other;
+                    }
+                    back(of_x, weight, upstream, eps, &mut sums);
+                }
+                sums
+            },
+        )
+    };
+    let pieces = numbers.par_chunks(ROWS * length).zip(of_x.par_chunks_mut(ROWS * length));
+    let sums: Vec<[Vec<f32>; 2]> = pieces.enumerate().map(piece).collect();
+    let (of_weight, of_bias): (Vec<_>, Vec<_>) =
+        sums.into_iter().map(|[of_weight, of_bias]| (of_weight, of_bias)).unzip();
+    let device = x.device();
+    Ok([
+        Tensor::from_vec(of_x, x.shape(), device)?,
+        Tensor::from_vec(join(of_weight, length), length, device)?,
+        Tensor::from_vec(join(of_bias, length), length, device)?,
+    ])
+}
+
+/// Puts the gradient of a row in its place, and adds those of weight and bias to the sums.
+#[inline(always)]
+fn back(
+    row: &mut [f32],
+    weight: &[f32],
+    upstream: &[f32],
+    eps: f32,
+    [of_weight, of_bias]: &mut [Vec<f32>; 2],
+) {
+    let count = row.len() as f32;
+    let mean = super::sum(row, |x| x) / count;
+    let variance = super::sum(row, |x| (x - mean) * (x - mean)) / count;
+    let scale = 1.0 / (variance + eps).sqrt();
+    let sums = of_weight.iter_mut().zip(of_bias.iter_mut());
+    for ((x, upstream), (of_weight, of_bias)) in row.iter_mut().zip(upstream).zip(sums) {
+        *x = (*x - mean) * scale;
+        *of_weight += upstream * *x;
+        *of_bias += upstream;
+    }
+    let (plain, normal) = super::sums_of(row, weight, upstream);
+    let (plain, normal) = (plain / count, normal / count);
+    for ((x, weight), upstream) in row.iter_mut().zip(weight).zip(upstream) {
+        *x = scale * (weight * upstream - plain - *x * normal);
+    }
 }
 
 #[inline(always)]

@@ -5,8 +5,10 @@
 //! matmul relies on fused multiply-add or on the number of cores, so the results
 //! of the others are the same on every machine.
 
+mod add;
 mod change;
 mod convert;
+mod dropout;
 mod exp;
 mod fake_quantize;
 mod gelu;
@@ -14,28 +16,39 @@ mod layer_norm;
 mod matmul;
 mod memory;
 mod optimize;
+mod scatter;
 mod softmax;
+mod sums;
 mod transpose;
 
+pub(crate) use add::add;
 pub(crate) use change::change;
 pub(crate) use convert::widen;
-pub(crate) use fake_quantize::{Bounds, fake_quantize, magnitude};
-pub(crate) use gelu::gelu;
-pub(crate) use layer_norm::layer_norm;
+pub(crate) use dropout::dropout;
+pub(crate) use fake_quantize::{Bounds, fake_quantize, fake_quantize_gradient, magnitude};
+pub(crate) use gelu::{gelu, gelu_gradient};
+pub(crate) use layer_norm::{layer_norm, layer_norm_gradients};
 pub(crate) use matmul::{Finish, can_multiply, matmul};
 pub(crate) use memory::keep_freed;
 pub(crate) use optimize::{AdamWStep, SgdStep, adamw, sgd, sum_of_squares};
-pub(crate) use softmax::{masked_softmax, softmax};
+pub(crate) use scatter::scatter_rows;
+pub(crate) use softmax::{masked_softmax, softmax, softmax_gradient};
+pub(crate) use sums::column_sums;
 pub(crate) use transpose::transpose;
 
 use candle_core::{CpuStorage, DType, Error, Layout, Result, Storage, Tensor};
 use pulp::Arch;
 use rayon::prelude::*;
 use std::ops::Deref;
+use sums::join;
 
 /// Numbers that are handed to a core at once: few enough to balance, enough to be
 /// worth it.
 const PIECE: usize = 16 * 1024;
+
+/// Rows that are summed at once. Their sums are then added in order, so that a total does
+/// not depend on the number of cores.
+const ROWS: usize = 64;
 
 /// The tensor is f32 on a CPU and not part of a gradient's path.
 fn is_plain(x: &Tensor) -> bool {
@@ -98,6 +111,29 @@ fn map_rows(x: &[f32], length: usize, row: impl Fn(usize, &[f32], &mut [f32]) + 
     result
 }
 
+/// The axes in the order in which they lie in memory, where that is not their own
+/// order but leaves no gaps.
+fn order_in_memory(x: &Tensor) -> Option<Vec<usize>> {
+    if x.is_contiguous() {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..x.rank()).collect();
+    order.sort_by_key(|axis| std::cmp::Reverse(x.stride().get(*axis).copied()));
+    let turned = x.permute(order.as_slice()).ok()?;
+    turned.is_contiguous().then_some(order)
+}
+
+/// The order that brings axes back from this one.
+fn back_from(order: &[usize]) -> Vec<usize> {
+    let mut back = vec![0; order.len()];
+    for (at, axis) in order.iter().enumerate() {
+        if let Some(slot) = back.get_mut(*axis) {
+            *slot = at;
+        }
+    }
+    back
+}
+
 /// Where each matrix or row begins that the axes of `leading` count, in a layout
 /// that has only the last `inner` axes besides.
 fn starts(layout: &Layout, leading: &[usize], inner: usize) -> Result<Vec<usize>> {
@@ -118,6 +154,43 @@ const LANES: usize = 16;
 #[inline(always)]
 fn sum(numbers: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     fold(numbers, 0.0, |sum, number| sum + term(number), |a, b| a + b)
+}
+
+/// The sum of the products of pairs of numbers, as many on the left as on the right.
+#[inline(always)]
+fn dot(left: &[f32], right: &[f32]) -> f32 {
+    let (left, left_rest) = left.as_chunks::<LANES>();
+    let (right, right_rest) = right.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for (left, right) in left.iter().zip(right) {
+        for ((lane, left), right) in lanes.iter_mut().zip(left).zip(right) {
+            *lane += left * right;
+        }
+    }
+    let rest = left_rest.iter().zip(right_rest).map(|(left, right)| left * right);
+    lanes.into_iter().chain(rest).sum()
+}
+
+/// The sums of the products of pairs, and of those with a third; as many of each.
+#[inline(always)]
+fn sums_of(third: &[f32], left: &[f32], right: &[f32]) -> (f32, f32) {
+    let (left, left_rest) = left.as_chunks::<LANES>();
+    let (right, right_rest) = right.as_chunks::<LANES>();
+    let (third, third_rest) = third.as_chunks::<LANES>();
+    let (mut pairs, mut triples) = ([0.0; LANES], [0.0; LANES]);
+    for ((left, right), third) in left.iter().zip(right).zip(third) {
+        for lane in 0..LANES {
+            let product = left[lane] * right[lane];
+            pairs[lane] += product;
+            triples[lane] += product * third[lane];
+        }
+    }
+    let (mut pair, mut triple): (f32, f32) = (pairs.into_iter().sum(), triples.into_iter().sum());
+    for ((left, right), third) in left_rest.iter().zip(right_rest).zip(third_rest) {
+        pair += left * right;
+        triple += left * right * third;
+    }
+    (pair, triple)
 }
 
 /// The largest number; NaN is smaller than every other.

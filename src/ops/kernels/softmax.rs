@@ -39,6 +39,22 @@ pub(crate) fn masked_softmax(x: &Tensor, divisor: f32, mask: &Tensor) -> Result<
     Tensor::from_vec(result, x.shape(), x.device())
 }
 
+/// The gradient of `x` from that of the softmax along the last axis of `x / divisor`, whose
+/// result is given. `result` and `upstream` [`fit`](fits).
+pub(crate) fn softmax_gradient(result: &Tensor, upstream: &Tensor, divisor: f32) -> Result<Tensor> {
+    let length = result.dim(D::Minus1)?;
+    let (lent, upstream) = (lend(result), lend(upstream));
+    let upstream = upstream.in_order()?;
+    let gradient = map_rows(lent.in_order()?, length, |at, result, gradient| {
+        let upstream = upstream.get(at * length..(at + 1) * length).unwrap_or(&[]);
+        let mean = super::dot(result, upstream);
+        for ((result, upstream), gradient) in result.iter().zip(upstream).zip(gradient) {
+            *gradient = result * (upstream - mean) / divisor;
+        }
+    });
+    Tensor::from_vec(gradient, result.shape(), result.device())
+}
+
 #[inline(always)]
 fn rescale(row: &mut [f32]) {
     let largest = super::largest(row);

@@ -12,7 +12,7 @@ mod turns;
 
 pub(crate) use magnitude::magnitude;
 
-use super::{lend, unfit};
+use super::{back_from, fits, lend, order_in_memory, unfit};
 use crate::quant::codes::{self, Codes, Grid};
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
 use std::mem::MaybeUninit;
@@ -35,42 +35,53 @@ pub(crate) fn fake_quantize(x: &Tensor, amax: &Tensor, codes: Codes, bounds: Bou
     if !x.device().is_cpu() {
         return composed::fake_quantize(x, amax, codes, bounds);
     }
-    let lead = usize::from(bounds == Bounds::Learned);
-    let amax = &if lead == 0 { amax.detach() } else { amax.clone() };
-    match order_in_memory(x) {
-        Some(order) => {
-            let mut back = vec![0; order.len()];
-            for (at, axis) in order.iter().enumerate() {
-                if let Some(slot) = back.get_mut(*axis) {
-                    *slot = at;
-                }
-            }
-            let amax = if amax.rank() == order.len() + lead {
-                let axes: Vec<usize> = (0..lead).chain(order.iter().map(|axis| axis + lead)).collect();
-                amax.permute(axes)?
-            } else {
-                amax.clone()
-            };
-            in_order(&x.permute(order)?, &amax, codes, bounds)?.permute(back)
-        }
-        None => in_order(&x.contiguous()?, amax, codes, bounds),
-    }
+    let amax = if bounds == Bounds::Magnitude { amax.detach() } else { amax.clone() };
+    let Some(order) = order_in_memory(x) else { return in_order(&x.contiguous()?, &amax, codes, bounds) };
+    let amax = reordered(&amax, &order, bounds)?;
+    in_order(&x.permute(order.as_slice())?, &amax, codes, bounds)?.permute(back_from(&order))
 }
 
-/// The axes in the order in which they lie in memory, where that is not their own
-/// order but leaves no gaps.
-fn order_in_memory(x: &Tensor) -> Option<Vec<usize>> {
-    if x.is_contiguous() {
-        return None;
+/// The gradient of `x` from that of what [`fake_quantize`] makes of it with
+/// [`Bounds::Magnitude`], straight through: as if nothing had been rounded. It lies in
+/// memory as `x` does. `None` where there is no loop for it.
+pub(crate) fn fake_quantize_gradient(
+    x: &Tensor,
+    amax: &Tensor,
+    upstream: &Tensor,
+    codes: Codes,
+) -> Result<Option<Tensor>> {
+    if let Some(order) = order_in_memory(x) {
+        let amax = reordered(amax, &order, Bounds::Magnitude)?;
+        let [x, upstream] = [x.permute(order.as_slice())?, upstream.permute(order.as_slice())?];
+        let found = fake_quantize_gradient(&x, &amax, &upstream, codes)?;
+        return found.map(|found| found.permute(back_from(&order))).transpose();
     }
-    let mut order: Vec<usize> = (0..x.rank()).collect();
-    order.sort_by_key(|axis| std::cmp::Reverse(x.stride().get(*axis).copied()));
-    let turned = x.permute(order.as_slice()).ok()?;
-    turned.is_contiguous().then_some(order)
+    let upstream = upstream.contiguous()?;
+    if !fits(x) || !fits(&upstream) {
+        return Ok(None);
+    }
+    let (ranges, turns) = in_turns(x, &amax.detach(), Bounds::Magnitude)?;
+    let quantizer = FakeQuantizer { codes, bounds: Bounds::Magnitude, turns };
+    quantizer.bwd(x, &ranges, x, &upstream).map(|(of_x, _)| of_x)
+}
+
+/// The ranges with their axes in another order of those of what is quantized.
+fn reordered(amax: &Tensor, order: &[usize], bounds: Bounds) -> Result<Tensor> {
+    let lead = usize::from(bounds == Bounds::Learned);
+    if amax.rank() != order.len() + lead {
+        return Ok(amax.clone());
+    }
+    amax.permute((0..lead).chain(order.iter().map(|axis| axis + lead)).collect::<Vec<_>>())
 }
 
 /// The same for numbers that lie in memory in their own order.
 fn in_order(x: &Tensor, amax: &Tensor, codes: Codes, bounds: Bounds) -> Result<Tensor> {
+    let (ranges, turns) = in_turns(x, amax, bounds)?;
+    x.apply_op2(&ranges, FakeQuantizer { codes, bounds, turns })
+}
+
+/// The ranges in the order of their turns, and these.
+fn in_turns(x: &Tensor, amax: &Tensor, bounds: Bounds) -> Result<(Tensor, Turns)> {
     let lead = usize::from(bounds == Bounds::Learned);
     let (leading, axes) = amax.dims().split_at(lead.min(amax.rank()));
     let (first, end) = match axes.iter().position(|size| *size != 1) {
@@ -85,7 +96,7 @@ fn in_order(x: &Tensor, amax: &Tensor, codes: Codes, bounds: Bounds) -> Result<T
     let ranges = amax.reshape(own)?.broadcast_as(whole)?.contiguous()?;
     let ranges = if lead == 1 { ranges.reshape((2, count))? } else { ranges.reshape(count)? };
     let turns = Turns { run: if end == 0 { x.elem_count() } else { run.iter().product() }, ranges: count };
-    x.apply_op2(&ranges, FakeQuantizer { codes, bounds, turns })
+    Ok((ranges, turns))
 }
 
 /// The operation on f32 in a CPU's memory. The ranges are in the order of their turns.
