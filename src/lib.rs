@@ -27,6 +27,16 @@
 //! what it is shown and knows no model; [`calibrator`] chooses each range from the counts,
 //! by the spec's method, and [`ranges`] holds them to the spec's ties and limits.
 //!
+//! # How a model learns
+//!
+//! ```text
+//! records --tasks--> batches --session--> a pass: loss --backwards--> gradients
+//!     --training--> weights, changed where they are, for the next pass
+//! ```
+//!
+//! A pass runs the same steps as any call, keeps their values, and goes back through them;
+//! each operator says what the gradient of its result means for those of its operands.
+//!
 //! # The modules
 //!
 //! A module uses only those above it. `tests/layers.rs` holds the table and fails
@@ -49,7 +59,7 @@
 //! | [`specs`] | the specs that the binary carries |
 //! | [`calibration`] | what quantizers saw of data, and the ranges that follow from it |
 //! | [`comparison`] | how far two runtimes' tensors are apart, and where their codes part |
-//! | [`ops`] | the operators, one file each: documentation, attributes, type rule, meaning |
+//! | [`ops`] | the operators, one file each: documentation, attributes, type rule, meaning, gradients |
 //! | [`graph`] | the typed graph, its checks, and its dumps |
 //! | [`ranges`] | what a spec demands of ranges: ties and limits |
 //! | [`syntax`] | text to tree and back |
@@ -57,11 +67,11 @@
 //! | [`passes`] | graph to graph: quantizer rules find their sites, quantizers are put there |
 //! | [`compile`] | the pipeline |
 //! | [`checkpoint`] | settings, weights and ranges from folders, files and the hub |
-//! | [`backends`] | a checked graph run |
+//! | [`backends`] | a checked graph run, and gone back through for gradients |
 //! | [`onnx`] | a checked graph as an ONNX model, and what its targets make of one |
 //! | [`tasks`] | text records to tensors, outputs to answers |
 //! | [`sensitivity`] | which quantizers cost accuracy, and a recipe without them |
-//! | [`session`] | a spec and a checkpoint, called in any way the spec allows |
+//! | [`session`] | a spec and a checkpoint, called in any way the spec allows, and its weights changed |
 //! | [`calibrator`] | ranges from data: a float run observed, and each quantizer's range chosen |
 //! | [`training`] | optimizers, learning rates, and what a training run goes on from |
 //! | [`page`] | the report on a calibrated model: a page of HTML |

@@ -8,12 +8,15 @@
 
 #![cfg(test)]
 
+#[path = "support/models.rs"]
+mod models;
 #[path = "support/placement.rs"]
 mod placement;
 #[path = "support/reference.rs"]
 mod reference;
 
 use candle_core::{Device, Tensor, safetensors};
+use models::{models, under};
 use qdqc::{
     backends::candle::Executor,
     checkpoint::{Checkpoint, HubOptions, Wanted},
@@ -22,7 +25,7 @@ use qdqc::{
     ops::Op,
     types::{DType, Dim},
 };
-use reference::{Tensors, json, load, models, reference, spec, under};
+use reference::{Tensors, json, load, reference, spec};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path, process::Command};
 

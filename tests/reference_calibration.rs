@@ -7,17 +7,20 @@
 
 #![cfg(test)]
 
+#[path = "support/models.rs"]
+mod models;
 #[path = "support/placement.rs"]
 mod placement;
 #[path = "support/reference.rs"]
 mod reference;
 
 use candle_core::{Tensor, safetensors};
+use models::{models, under};
 use qdqc::{
     calibration::{Candidates, Collector, ParityHistogram, Request, Saved},
     quant::{Calibration, Storage},
 };
-use reference::{Tensors, beside, json, load, models, reference, spec, under};
+use reference::{Tensors, beside, json, load, reference, spec};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},

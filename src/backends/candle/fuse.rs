@@ -11,14 +11,14 @@ use crate::{
 };
 use std::collections::HashMap;
 
-/// The steps, some of them joined. Values that others use too, and those in
-/// `whole`, stay steps of their own.
-pub(super) fn fuse(graph: &Graph, steps: Vec<Step>, whole: &[NodeId]) -> Vec<Step> {
+/// The steps, some of them joined. Values that others use too, those in `whole`, and
+/// for `gradients` what these need stay steps of their own.
+pub(super) fn fuse(graph: &Graph, steps: Vec<Step>, whole: &[NodeId], gradients: bool) -> Vec<Step> {
     let mut uses: HashMap<NodeId, usize> = HashMap::new();
     for id in steps.iter().flat_map(|step| &step.operands).chain(whole) {
         *uses.entry(*id).or_default() += 1;
     }
-    let mut fusion = Fusion { graph, uses, pending: HashMap::new() };
+    let mut fusion = Fusion { graph, uses, gradients, pending: HashMap::new() };
     let order: Vec<_> = steps.iter().map(|step| step.node).collect();
     for step in steps {
         let joined = fusion.join(&step).unwrap_or(step);
@@ -31,6 +31,8 @@ struct Fusion<'a> {
     graph: &'a Graph,
     /// How many operands, and outputs, each value is.
     uses: HashMap<NodeId, usize>,
+    /// The steps will be gone through backwards.
+    gradients: bool,
     /// Steps that may still become part of later ones, by their node.
     pending: HashMap<NodeId, Step>,
 }
@@ -45,7 +47,8 @@ impl Fusion<'_> {
         }
         match op {
             Op::Add(_) => self.linear(step),
-            Op::Gelu(_) => self.gelu(step),
+            // The gradient of GELU follows from its operand.
+            Op::Gelu(_) if !self.gradients => self.gelu(step),
             Op::LayerNorm(norm) => self.add_norm(step, norm.eps as f32),
             Op::Softmax(softmax) if is_last(softmax.axis, node.ty.rank()) => self.masked_softmax(step),
             _ => None,

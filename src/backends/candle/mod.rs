@@ -6,11 +6,13 @@ mod inspect;
 mod observe;
 mod plan;
 mod share;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod variants;
 
 pub use inspect::{Inspected, Inspector};
+pub use tape::{Differentiable, Gradients, Pass};
 pub use variants::{On, Variants};
 
 use crate::{
@@ -23,9 +25,9 @@ use crate::{
 };
 use bind::{bind, convert};
 use candle_core::{Device, Tensor};
-use plan::{Plan, Step, Work};
+use plan::{Choices, Plan, Step, Work};
 use share::Ranges;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A graph with its weights, ready to be called.
 ///
@@ -93,25 +95,34 @@ impl Executor {
     /// the same to one value are one.
     fn unfolded(
         graph: Checked,
-        mut weights: HashMap<String, Tensor>,
+        weights: HashMap<String, Tensor>,
         device: &Device,
         watched: &[NodeId],
         share: bool,
     ) -> Result<Executor, Failure> {
-        // Joint steps have no gradients, and what is trained does not stay the same.
-        let trained = weights.values().any(Tensor::track_op);
-        let ranges = (share && !trained).then(|| Ranges::new(&graph, &weights));
-        let plan = Plan::new(&graph, device.is_cpu() && !trained, watched, ranges);
+        let ranges = share.then(|| Ranges::new(&graph, &weights));
+        let choices = Choices { fused: device.is_cpu(), watched, ranges, trained: None };
+        let plan = Plan::new(&graph, choices);
+        Executor::planned(graph, plan, weights, device, &HashSet::new())
+    }
+
+    /// With the weights alone, for a plan, and without those that change.
+    fn planned(
+        graph: Checked,
+        plan: Plan,
+        mut weights: HashMap<String, Tensor>,
+        device: &Device,
+        changing: &HashSet<NodeId>,
+    ) -> Result<Executor, Failure> {
         let mut constants = vec![None; graph.nodes.len()];
         for (id, node) in graph.iter().filter(|(id, _)| plan.is_live(*id)) {
             let value = match &node.kind {
+                NodeKind::Parameter(_) if changing.contains(&id) => None,
                 NodeKind::Parameter(parameter) => Some(weight(node, &parameter.path, &mut weights, device)?),
                 NodeKind::Constant(value) => Some(constant(node, *value, device).map_err(outside)?),
                 _ => None,
             };
-            if let Some(slot) = constants.get_mut(id.index()) {
-                *slot = value;
-            }
+            put(&mut constants, id, value);
         }
         Ok(Executor { graph, plan, constants, device: device.clone() })
     }
@@ -146,9 +157,7 @@ impl Executor {
         self.check(&dims)?;
         let mut values = self.constants.clone();
         for (id, tensor) in given {
-            if let Some(slot) = values.get_mut(id.index()) {
-                *slot = Some(tensor);
-            }
+            put(&mut values, id, Some(tensor));
         }
         Ok((values, dims))
     }
@@ -156,16 +165,12 @@ impl Executor {
     /// Runs one step, and frees what no later one needs.
     fn step(&self, step: &Step, values: &mut [Option<Tensor>], dims: &Bindings) -> Result<(), Failure> {
         let node = self.graph.node(step.node);
-        let value = |id: &NodeId| values.get(id.index()).cloned().flatten();
+        let value = |id: &NodeId| at(values, *id).cloned();
         let value = self.evaluate(step, value, dims).map_err(|error| fault(node, &error))?;
         for id in &step.last_used {
-            if let Some(slot) = values.get_mut(id.index()) {
-                *slot = None;
-            }
+            put(values, *id, None);
         }
-        if let Some(slot) = values.get_mut(step.node.index()) {
-            *slot = Some(value);
-        }
+        put(values, step.node, Some(value));
         Ok(())
     }
 
@@ -221,7 +226,7 @@ impl Executor {
     }
 
     fn outputs(&self, values: &[Option<Tensor>]) -> Result<BTreeMap<String, Tensor>, Failure> {
-        self.outputs_of(|id| values.get(id.index()).cloned().flatten())
+        self.outputs_of(|id| at(values, *id).cloned())
     }
 
     fn outputs_of(
@@ -238,6 +243,18 @@ impl Executor {
                 .map_err(|e| fault(node, &e))
         };
         self.graph.outputs.iter().map(|output| Ok((output.name.clone(), value(output.node)?))).collect()
+    }
+}
+
+/// The value of a node, if it has one.
+fn at(values: &[Option<Tensor>], id: NodeId) -> Option<&Tensor> {
+    values.get(id.index())?.as_ref()
+}
+
+/// Gives a node a value, or takes it away.
+fn put(values: &mut [Option<Tensor>], id: NodeId, value: Option<Tensor>) {
+    if let Some(slot) = values.get_mut(id.index()) {
+        *slot = value;
     }
 }
 
@@ -276,30 +293,37 @@ fn laid_out(turned: &Tensor) -> candle_core::Result<Tensor> {
     if kernels::fits(&original) { kernels::transpose(&original) } else { Ok(turned.clone()) }
 }
 
-/// Lays the weights that a graph only uses turned out that way, in place of their
-/// usual layout, so that executors that share them need no copies of their own.
+/// Lays the weights that a graph only uses turned, quantized or not, out that way, in place
+/// of their usual layout, so that executors that share them need no copies of their own.
 ///
 /// # Errors
 /// The device fails.
 pub fn lay_out(graph: &Graph, weights: &mut HashMap<String, Tensor>) -> Result<(), Failure> {
-    let mut uses: HashMap<NodeId, (usize, usize)> = HashMap::new();
-    for node in &graph.nodes {
-        let turns = matches!(node.kind, NodeKind::Op(Op::Transpose(_)));
+    let mut uses: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+    for (id, node) in graph.iter() {
         for operand in &node.operands {
-            let (all, turned) = uses.entry(*operand).or_default();
-            *all += 1;
-            *turned += usize::from(turns);
+            uses.entry(*operand).or_default().push(id);
         }
     }
     for (id, node) in graph.iter() {
         let NodeKind::Parameter(parameter) = &node.kind else { continue };
-        let only_turned = uses.get(&id).is_some_and(|(all, turned)| all == turned);
+        let only_turned = uses.contains_key(&id) && is_only_turned(graph, &uses, id);
         let Some(weight) = weights.get_mut(&parameter.path).filter(|_| only_turned) else { continue };
         if weight.rank() == 2 && weight.is_contiguous() && kernels::fits(weight) {
             *weight = kernels::transpose(weight).and_then(|turned| turned.t()).map_err(outside)?;
         }
     }
     Ok(())
+}
+
+/// Whatever uses a value turns it, or quantizes it so that it is turned then.
+fn is_only_turned(graph: &Graph, uses: &HashMap<NodeId, Vec<NodeId>>, id: NodeId) -> bool {
+    let users = uses.get(&id).into_iter().flatten();
+    users.into_iter().all(|user| match &graph.node(*user).kind {
+        NodeKind::Op(Op::Transpose(_)) => true,
+        NodeKind::Boundary | NodeKind::Op(Op::FakeQuantize(_)) => is_only_turned(graph, uses, *user),
+        _ => false,
+    })
 }
 
 /// The weight at `path`, as the graph wants it.

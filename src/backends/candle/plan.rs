@@ -6,6 +6,7 @@ use crate::{
     ops::{Attribute, Op},
     types::Dim,
 };
+use std::collections::HashSet;
 
 /// One value to compute.
 #[derive(Clone, Debug)]
@@ -55,8 +56,22 @@ pub(super) struct Plan {
     /// Values that are shown to an observer: no step is joined across them.
     watched: Vec<NodeId>,
     /// By node: the node whose value it has; another one for boundaries, dropout
-    /// and quantizers that do the same.
+    /// outside training, and quantizers that do the same.
     sources: Vec<NodeId>,
+}
+
+/// How a graph is to be run.
+#[derive(Default)]
+pub(super) struct Choices<'a> {
+    /// Steps are joined where a CPU has a loop for several at once.
+    pub(super) fused: bool,
+    /// Values that are computed as they are, for an observer.
+    pub(super) watched: &'a [NodeId],
+    /// Ranges that do not change: where they are the same, so are quantized values.
+    pub(super) ranges: Option<Ranges<'a>>,
+    /// For gradients: these parameters change, dropout is a step of its own, and what
+    /// a gradient needs is not hidden in a joint step.
+    pub(super) trained: Option<&'a HashSet<NodeId>>,
 }
 
 /// Largest result, in numbers, that is computed once although it is larger than
@@ -64,19 +79,18 @@ pub(super) struct Plan {
 const SMALL: i64 = 1 << 16;
 
 impl Plan {
-    /// The plan for every output. `fused` joins steps where a CPU has a loop for
-    /// several at once, `watched` values are computed as they are, and where `ranges`
-    /// are the same, so are quantized values.
-    pub(super) fn new(graph: &Graph, fused: bool, watched: &[NodeId], ranges: Option<Ranges<'_>>) -> Plan {
+    /// The plan for every output.
+    pub(super) fn new(graph: &Graph, choices: Choices<'_>) -> Plan {
+        let Choices { fused, watched, ranges, trained } = choices;
         let live = vec![false; graph.nodes.len()];
-        let sources = sources(graph, ranges);
+        let sources = sources(graph, ranges, trained.is_some());
         let mut plan = Plan { constant: Vec::new(), steps: Vec::new(), live, watched: Vec::new(), sources };
         plan.watched = watched.iter().map(|id| plan.source(*id)).collect();
         let outputs: Vec<_> = graph.outputs.iter().map(|output| plan.source(output.node)).collect();
         plan.mark_live(graph, &outputs);
-        let (constant, steps) = plan.split(graph);
+        let (constant, steps) = plan.split(graph, trained);
         let whole = [outputs.as_slice(), &plan.watched].concat();
-        plan.steps = if fused { fuse(graph, steps, &whole) } else { steps };
+        plan.steps = if fused { fuse(graph, steps, &whole, trained.is_some()) } else { steps };
         plan.constant = constant;
         plan.free_at_last_use(&outputs);
         plan
@@ -84,7 +98,7 @@ impl Plan {
 
     /// An output depends on the node.
     pub(super) fn is_live(&self, id: NodeId) -> bool {
-        at(&self.live, id)
+        flag(&self.live, id)
     }
 
     /// The node whose value this one has.
@@ -108,15 +122,17 @@ impl Plan {
     /// A step for each live operator: those whose results are the same in every
     /// call, but for what would only make large tensors out of small ones; and the
     /// others.
-    fn split(&self, graph: &Graph) -> (Vec<Step>, Vec<Step>) {
+    fn split(&self, graph: &Graph, trained: Option<&HashSet<NodeId>>) -> (Vec<Step>, Vec<Step>) {
+        let changes = |id: NodeId| trained.is_some_and(|trained| trained.contains(&id));
         let mut constant = vec![false; graph.nodes.len()];
         let live = graph.iter().filter(|(id, _)| self.is_live(*id) && self.source(*id) == *id);
         let steps = live.filter_map(|(id, node)| {
             let operands: Vec<_> = node.operands.iter().map(|operand| self.source(*operand)).collect();
             let fixed = match node.kind {
-                NodeKind::Parameter(_) | NodeKind::Constant(_) => true,
+                NodeKind::Parameter(_) => !changes(id),
+                NodeKind::Constant(_) => true,
                 NodeKind::Op(_) => {
-                    operands.iter().all(|id| at(&constant, *id))
+                    operands.iter().all(|id| flag(&constant, *id))
                         && is_known(node)
                         && is_worth_keeping(graph, node)
                 }
@@ -152,7 +168,7 @@ impl Plan {
         }
         for step in self.steps.iter_mut().rev() {
             step.last_used = step.operands.iter().copied().filter(|id| is_last(id)).collect();
-            step.last_used.retain(|id| at(&of_calls, *id));
+            step.last_used.retain(|id| flag(&of_calls, *id));
         }
         self.watched.iter().for_each(|id| {
             is_last(id);
@@ -163,15 +179,20 @@ impl Plan {
     }
 }
 
-fn at(flags: &[bool], id: NodeId) -> bool {
+/// Whether the node has this mark.
+pub(super) fn flag(flags: &[bool], id: NodeId) -> bool {
     flags.get(id.index()).copied().unwrap_or(false)
 }
 
 /// By node: the node whose value it has.
-fn sources(graph: &Graph, mut ranges: Option<Ranges>) -> Vec<NodeId> {
+fn sources(graph: &Graph, mut ranges: Option<Ranges>, dropout: bool) -> Vec<NodeId> {
     let mut sources: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
     for (id, node) in graph.iter() {
-        let same = matches!(node.kind, NodeKind::Boundary | NodeKind::Op(Op::Dropout(_)));
+        let same = match &node.kind {
+            NodeKind::Boundary => true,
+            NodeKind::Op(Op::Dropout(drop)) => !dropout || drop.p == 0.0,
+            _ => false,
+        };
         let value = node.operands.first().and_then(|operand| sources.get(operand.index()).copied());
         let source = match value {
             Some(value) if same => Some(value),

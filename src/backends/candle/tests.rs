@@ -260,12 +260,10 @@ fn joint_steps_give_what_their_parts_give() {
         _ => None,
     });
     let weights: HashMap<String, Tensor> = paths.collect();
-    // Weights that are trained are not run in joint steps.
-    let trained = weights.iter().map(|(path, weight)| {
-        let variable = candle_core::Var::from_tensor(weight).unwrap();
-        (path.clone(), variable.as_tensor().clone())
-    });
-    let apart = Executor::new(Checked::new(fusible().0).unwrap(), trained.collect(), &Device::Cpu).unwrap();
+    let graph = Checked::new(fusible().0).unwrap();
+    let plan = Plan::new(&graph, Choices::default());
+    let mut apart = Executor::planned(graph, plan, weights.clone(), &Device::Cpu, &HashSet::new()).unwrap();
+    apart.fold().unwrap();
     let joint = Executor::new(Checked::new(fusible().0).unwrap(), weights, &Device::Cpu).unwrap();
     let kinds: Vec<_> = joint.plan.steps.iter().map(|step| step.work).collect();
     assert_eq!(

@@ -4,10 +4,16 @@
 //! a graph of its own, compiled at its first call. Weights are read once and
 //! shared by all of them.
 
+#[cfg(test)]
+mod tests;
+mod training;
+
+pub use crate::backends::candle::{Gradients, Pass};
+
 use crate::{
     answer::Answer,
     backends::candle::{Executor, Inspector, Variants, lay_out},
-    checkpoint::{Checkpoint, Note, Wanted},
+    checkpoint::{Checkpoint, Loaded, Note, Wanted},
     compile::{Checked, Given, GivenTensor, Options, Program, compile},
     config::Config,
     failure::Failure,
@@ -19,6 +25,7 @@ use crate::{
 };
 use candle_core::{Device, Tensor};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use training::Training;
 
 /// What a session computes with.
 #[derive(Clone, Debug)]
@@ -45,6 +52,7 @@ pub struct Session {
     /// Graphs whose quantizers can be switched, and the calls that they are for.
     variants: Vec<(Shapes, Variants)>,
     notes: Vec<Note>,
+    training: Training,
 }
 
 /// Of each input its element type and its sizes, renumbered so that only their
@@ -83,6 +91,7 @@ impl Session {
             calls: HashMap::new(),
             variants: Vec::new(),
             notes: Vec::new(),
+            training: Training::default(),
         }
     }
 
@@ -226,7 +235,7 @@ impl Session {
     ) -> Result<(), Failure> {
         let graph = self.graph_with(inputs)?;
         let graph = self.prepared(graph, Purpose::Observe)?;
-        let executor = Executor::observing(graph, self.weights.clone(), &self.engine.device)?;
+        let executor = Executor::observing(graph, self.weights_now()?, &self.engine.device)?;
         executor.observe_constants(&mut |which, value| observer(&named(executor.graph(), which), value))
     }
 
@@ -250,7 +259,7 @@ impl Session {
             None => {
                 let graph = self.compile(exactly(inputs)?, BTreeSet::new(), true)?;
                 let graph = self.prepared(graph, Purpose::Run)?;
-                let variants = Variants::new(graph, self.weights.clone(), &self.engine.device)?;
+                let variants = Variants::new(graph, self.weights_now()?, &self.engine.device)?;
                 self.variants.push((signature, variants));
                 self.variants.len() - 1
             }
@@ -303,7 +312,7 @@ impl Session {
             Purpose::Run => Executor::new,
             Purpose::Observe => Executor::observing,
         };
-        self.executors.push(make(graph, self.weights.clone(), &self.engine.device)?);
+        self.executors.push(make(graph, self.weights_now()?, &self.engine.device)?);
         Ok(self.executors.len() - 1)
     }
 
@@ -328,6 +337,17 @@ impl Session {
 
     /// Reads the weights of a graph that no earlier one had.
     fn load(&mut self, graph: &Graph) -> Result<(), Failure> {
+        let wanted = self.wanted(graph);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let dtype = candle_dtype(self.engine.dtype);
+        let loaded = self.checkpoint.load(&wanted, &self.engine.device, dtype)?;
+        self.keep(graph, loaded)
+    }
+
+    /// The weights of a graph that no earlier one had.
+    fn wanted(&self, graph: &Graph) -> Vec<Wanted> {
         let mut wanted = Vec::new();
         for node in &graph.nodes {
             let NodeKind::Parameter(parameter) = &node.kind else { continue };
@@ -345,11 +365,11 @@ impl Session {
                 optional: false,
             });
         }
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let dtype = candle_dtype(self.engine.dtype);
-        let (mut loaded, notes) = self.checkpoint.load(&wanted, &self.engine.device, dtype)?;
+        wanted
+    }
+
+    /// Keeps weights of a graph that were read.
+    fn keep(&mut self, graph: &Graph, (mut loaded, notes): Loaded) -> Result<(), Failure> {
         // Notes speak of the tensors of one load alone; the first has the most.
         if self.weights.is_empty() {
             self.notes = notes;
@@ -378,14 +398,14 @@ impl crate::tasks::Runner for Session {
 fn constrain_loaded(graph: &Graph, loaded: &mut HashMap<String, Tensor>) -> candle_core::Result<()> {
     let mut ranges = Ranges::new();
     for quantizer in &graph.quantizers {
-        if let Some(range) = loaded.get(&range_path(quantizer)) {
+        if let Some(range) = loaded.get(&range_path(&quantizer.name)) {
             ranges.insert(quantizer.name.clone(), range.flatten_all()?.to_vec1()?);
         }
     }
     let changed = constrain(&graph.quantizers, &mut ranges);
     for quantizer in graph.quantizers.iter().filter(|quantizer| changed.contains(&quantizer.name.as_str())) {
         if let Some((range, values)) =
-            loaded.get_mut(&range_path(quantizer)).zip(ranges.remove(&quantizer.name))
+            loaded.get_mut(&range_path(&quantizer.name)).zip(ranges.remove(&quantizer.name))
         {
             *range = Tensor::from_vec(values, range.shape(), range.device())?;
         }
@@ -393,8 +413,8 @@ fn constrain_loaded(graph: &Graph, loaded: &mut HashMap<String, Tensor>) -> cand
     Ok(())
 }
 
-fn range_path(quantizer: &Quantizer) -> String {
-    format!("{}._amax", quantizer.name)
+fn range_path(quantizer: &str) -> String {
+    format!("{quantizer}._amax")
 }
 
 /// The call with these inputs.
@@ -432,167 +452,4 @@ fn renumbered(inputs: &BTreeMap<String, Tensor>) -> Result<Shapes, Failure> {
         list.push((name.clone(), element(name, tensor)?, sizes));
     }
     Ok(list)
-}
-
-/// Gradients by state-dict path; every one f32 on the session's device.
-#[derive(Default)]
-pub struct Gradients(BTreeMap<String, Tensor>);
-
-impl Gradients {
-    /// That of a parameter.
-    pub fn get(&self, path: &str) -> Option<&Tensor> {
-        self.0.get(path)
-    }
-
-    /// All, by path.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.0.iter().map(|(path, gradient)| (path.as_str(), gradient))
-    }
-
-    /// Puts one in.
-    pub fn insert(&mut self, path: String, gradient: Tensor) {
-        self.0.insert(path, gradient);
-    }
-
-    /// Takes all out.
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{checkpoint::HubOptions, compile, specs::BundledLibrary};
-
-    fn session(spec: &str) -> Session {
-        let (program, problems) = compile::load("m.qdq", spec, &BundledLibrary);
-        assert!(problems.is_empty(), "{problems:?}");
-        let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tiny");
-        let checkpoint = Checkpoint::open(tiny, &HubOptions::from_env()).unwrap();
-        Session::new(program, checkpoint, Engine { device: Device::Cpu, dtype: DType::F32, quantize: false })
-    }
-
-    fn sums(session: &mut Session, shape: [usize; 2]) -> Result<Vec<f32>, Failure> {
-        let x = Tensor::ones(&shape, candle_core::DType::F32, &Device::Cpu).unwrap();
-        let outputs = session.call(&BTreeMap::from([("x".to_owned(), x)]), &BTreeSet::new())?;
-        Ok(outputs["sums"].to_vec1().unwrap())
-    }
-
-    #[test]
-    fn sizes_that_a_type_names_choose_it() {
-        let mut session = session(
-            "dim batch\n\
-             model M(x: f32[batch, 3] | f32[batch, 5]) -> (sums: f32[batch]) {\n\
-             return (sums: sum(x, axis: 1))\n\
-             }\n",
-        );
-        assert_eq!(sums(&mut session, [2, 3]).unwrap(), [3.0; 2]);
-        assert_eq!(sums(&mut session, [2, 5]).unwrap(), [5.0; 2]);
-        assert_eq!(sums(&mut session, [4, 3]).unwrap(), [3.0; 4]);
-        assert!(sums(&mut session, [2, 4]).is_err());
-        assert_eq!(session.executors.len(), 2);
-    }
-
-    const QUANTIZED: &str = "dim batch\n\
-        module Linear(in: int, out: int) on (input: f32[batch, in]) -> f32[batch, out] {\n\
-        weight: f32[out, in]\n\
-        return input @ transpose(weight, axes: [1, 0])\n\
-        }\n\
-        model M(x: f32[batch, 32]) -> (y: f32[batch, 3]) {\n\
-        classifier: Linear(32, 3)\n\
-        return (y: classifier(x + x))\n\
-        }\n\
-        quantize q {\n\
-        quantizer i = int8()\n\
-        attach i to input of Linear\n\
-        quantizer w = int8(axis: 0)\n\
-        attach w to weight of Linear\n\
-        quantizer a = int8()\n\
-        attach a to lhs of add\n\
-        }\n";
-
-    #[test]
-    fn an_observer_sees_what_quantizers_would_see() {
-        let mut session = session(QUANTIZED);
-        let x = Tensor::ones((1, 32), candle_core::DType::F32, &Device::Cpu).unwrap();
-        let inputs = BTreeMap::from([("x".to_owned(), x)]);
-        let mut seen = Vec::new();
-        let mut observer = |which: &[&Quantizer], value: &Tensor| {
-            let names: Vec<_> = which.iter().map(|quantizer| quantizer.name.clone()).collect();
-            seen.push((names.join(" "), value.dims().to_vec(), value.max_all().unwrap().to_scalar::<f32>()));
-            Ok(())
-        };
-        let float = session.call(&inputs, &BTreeSet::new()).unwrap();
-        let observed = session.observe(&inputs, &mut observer).unwrap();
-        assert_eq!(float["y"].to_vec2::<f32>().unwrap(), observed["y"].to_vec2::<f32>().unwrap());
-        session.observe_weights(&BTreeSet::new(), &mut observer).unwrap();
-        let seen: Vec<_> = seen.into_iter().map(|(name, dims, max)| (name, dims, max.unwrap())).collect();
-        assert_eq!(seen.len(), 3);
-        assert_eq!(seen[0].1, [1, 32]);
-        assert_eq!(seen[0].2, 1.0);
-        assert_eq!((seen[1].0.as_str(), seen[1].2), ("classifier._input_quantizer", 2.0));
-        assert_eq!(
-            (seen[2].0.as_str(), seen[2].1.as_slice()),
-            ("classifier._weight_quantizer", &[3, 32][..])
-        );
-    }
-
-    #[test]
-    fn variants_are_what_each_would_be_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let ranges = folder.path().join("ranges.safetensors");
-        let amax = |values: &[f32], shape: &[usize]| Tensor::from_vec(values.to_vec(), shape, &Device::Cpu);
-        let entries = HashMap::from([
-            ("add_lhs_quantizer._amax", amax(&[3.0], &[]).unwrap()),
-            ("classifier._input_quantizer._amax", amax(&[1.5], &[]).unwrap()),
-            ("classifier._weight_quantizer._amax", amax(&[0.02, 0.01, 0.03], &[3, 1]).unwrap()),
-        ]);
-        candle_core::safetensors::save(&entries, &ranges).unwrap();
-        let with = |spec: &str| {
-            let mut session = session(spec);
-            session.engine.quantize = true;
-            session.checkpoint.overlay(&ranges).unwrap();
-            session
-        };
-        let x = Tensor::arange(-16.0f32, 16.0, &Device::Cpu).unwrap().reshape((1, 32)).unwrap();
-        let inputs = BTreeMap::from([("x".to_owned(), (x / 9.0).unwrap())]);
-        let lines: Vec<&str> = QUANTIZED.lines().filter(|line| line.starts_with("quantizer")).collect();
-        let rules: Vec<&str> = QUANTIZED.lines().filter(|line| line.starts_with("attach")).collect();
-        let names = ["classifier._input_quantizer", "classifier._weight_quantizer", "add_lhs_quantizer"];
-        let mut sets = Vec::new();
-        let mut alone = Vec::new();
-        for on in 0..1_usize << lines.len() {
-            let mut spec = QUANTIZED.to_owned();
-            let mut set = BTreeSet::new();
-            for (bit, line) in lines.iter().enumerate() {
-                match on >> bit & 1 {
-                    1 => {
-                        set.insert(names[bit].to_owned());
-                    }
-                    _ => spec = spec.replace(line, "").replace(rules[bit], ""),
-                }
-            }
-            alone.push(with(&spec).call(&inputs, &BTreeSet::new()).unwrap()["y"].to_vec2::<f32>().unwrap());
-            sets.push(set);
-        }
-        let together = with(QUANTIZED).variants(&inputs, &sets).unwrap();
-        let together: Vec<_> = together.iter().map(|made| made["y"].to_vec2::<f32>().unwrap()).collect();
-        assert_eq!(together, alone);
-        assert!(alone.iter().enumerate().all(|(at, one)| alone[..at].iter().all(|other| other != one)));
-    }
-
-    #[test]
-    fn other_sizes_need_no_other_executor() {
-        let mut session = session(
-            "dim batch, seq\n\
-             model M(x: f32[batch, seq]) -> (sums: f32[batch]) {\n\
-             return (sums: sum(x, axis: 1))\n\
-             }\n",
-        );
-        for shape in [[1, 1], [1, 4], [3, 3], [4, 1], [5, 7], [7, 5], [0, 2]] {
-            assert_eq!(sums(&mut session, shape).unwrap(), vec![shape[1] as f32; shape[0]]);
-        }
-        assert_eq!(session.executors.len(), 1);
-    }
 }
