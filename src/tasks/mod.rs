@@ -16,6 +16,7 @@ pub mod records;
 mod run;
 mod task;
 pub mod tokenizer;
+pub mod training;
 
 pub use answers::Reading;
 pub use batch::inputs;
