@@ -28,10 +28,12 @@ pub fn all(data: &args::Data) -> Result<Data, Failure> {
     Ok(Data { records: read.map_err(|problem| placed(noun, problem))?, noun })
 }
 
-/// A problem as a failure that names its record.
+/// A problem as a failure that names its record, where it is about one.
 pub fn placed(noun: &str, problem: Problem) -> Failure {
-    let line = problem.line;
-    at(noun, line, problem.into_failure())
+    match problem.line {
+        0 => problem.into_failure(),
+        line => at(noun, line, problem.into_failure()),
+    }
 }
 
 /// A failure that names its record; diagnostics name their own place.

@@ -13,10 +13,20 @@ pub fn inputs(
     choices: Option<usize>,
     pad: u32,
 ) -> Result<BTreeMap<String, Tensor>, Failure> {
-    let seq = sequences.iter().map(|sequence| sequence.tokens.len()).max().unwrap_or(0);
+    let row = |sequence: &&Encoding| sequence.tokens.iter().map(|token| (token.id, token.type_id)).collect();
+    padded(&sequences.iter().map(row).collect::<Vec<_>>(), choices, pad)
+}
+
+/// The same of sequences whose tokens are each an id and a segment.
+pub(super) fn padded(
+    sequences: &[Vec<(u32, u32)>],
+    choices: Option<usize>,
+    pad: u32,
+) -> Result<BTreeMap<String, Tensor>, Failure> {
+    let seq = sequences.iter().map(Vec::len).max().unwrap_or(0);
     let mut columns = [Vec::new(), Vec::new(), Vec::new()];
     for sequence in sequences {
-        let rows = sequence.tokens.iter().map(|token| [i64::from(token.id), 1, i64::from(token.type_id)]);
+        let rows = sequence.iter().map(|(id, type_id)| [i64::from(*id), 1, i64::from(*type_id)]);
         for row in rows.chain(std::iter::repeat([i64::from(pad), 0, 0])).take(seq) {
             columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
         }

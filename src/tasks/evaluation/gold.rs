@@ -6,31 +6,32 @@ use crate::{
     config::Config,
     failure::Failure,
     names::{list_of, nearest, shortened},
-    tasks::{Record, Text},
+    tasks::{Record, Text, answers::scores::Labels},
 };
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// The labels that a message lists, at most.
 const LISTED: usize = 12;
 
 /// What is right for one answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Gold {
+pub(in crate::tasks) enum Gold {
     /// One of several: a label, a choice, or 0 for following and 1 for not.
     Class(usize),
     /// Of every label, whether it applies.
     Classes(Vec<bool>),
     /// Numbers, one for each output.
     Numbers(Vec<f64>),
-    /// A tag for every word.
-    Tags(Vec<String>),
+    /// A tag for every word, by id.
+    Tags(Vec<usize>),
     /// Answer texts; none where there is no answer.
     Answers(Vec<String>),
 }
 
 /// What labels are, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LabelKind {
+pub(in crate::tasks) enum LabelKind {
     /// One of so many.
     One(usize),
     /// Any of so many.
@@ -41,7 +42,7 @@ pub(super) enum LabelKind {
 
 impl LabelKind {
     /// What the config says: by `problem_type`, and by the number of labels, which is 2 unless given.
-    pub(super) fn of(config: &Config) -> LabelKind {
+    pub(in crate::tasks) fn of(config: &Config) -> LabelKind {
         let named = config.labels().len();
         let given = config.get("num_labels").and_then(Value::as_u64);
         let given = given.and_then(|count| usize::try_from(count).ok()).unwrap_or(2);
@@ -55,10 +56,21 @@ impl LabelKind {
     }
 
     /// How many scores the model gives for a record.
-    pub(super) fn count(self) -> usize {
+    pub(in crate::tasks) fn count(self) -> usize {
         let (LabelKind::One(count) | LabelKind::Any(count) | LabelKind::Numbers(count)) = self;
         count
     }
+}
+
+/// The id of every label that a config names, by name: `id2label`, or `LABEL_3` where it has none, and after
+/// those `label2id`.
+pub(super) fn ids(config: &Config, names: &Labels) -> HashMap<String, usize> {
+    let given = config.get("label2id").and_then(Value::as_object).into_iter().flatten();
+    let id = |(name, id): (&String, &Value)| Some((name.clone(), usize::try_from(id.as_u64()?).ok()?));
+    let mut ids: HashMap<String, usize> = given.filter_map(id).collect();
+    // Of labels with one name the first counts.
+    ids.extend((0..LabelKind::of(config).count()).rev().map(|index| (names.name(index), index)));
+    ids
 }
 
 /// The record says that its context does not hold the answer (SQuAD 2).
@@ -80,7 +92,7 @@ pub fn right_answers(record: &Record) -> Result<Option<Vec<String>>, Failure> {
 }
 
 /// Why a record without what is right cannot be scored.
-pub(super) fn lacking(kind: Option<AnswerKind>, record: &Record) -> Failure {
+pub(in crate::tasks) fn lacking(kind: Option<AnswerKind>, record: &Record) -> Failure {
     const HELP: &str = "name its column with --columns label=NAME; without a header, number it: label=2";
     let without = |what: &str| {
         let other = match record.fields.is_empty() {
@@ -107,14 +119,14 @@ pub(super) fn lacking(kind: Option<AnswerKind>, record: &Record) -> Failure {
 
 impl Evaluator<'_> {
     /// What is right for an answer, `None` where the record does not say it.
-    pub(super) fn gold(&self, kind: AnswerKind, record: &Record) -> Result<Option<Gold>, Failure> {
+    pub(in crate::tasks) fn gold(&self, kind: AnswerKind, record: &Record) -> Result<Option<Gold>, Failure> {
         if kind == AnswerKind::Span {
             return Ok(right_answers(record)?.map(Gold::Answers));
         }
         let Some(gold) = &record.gold else { return Ok(None) };
         Ok(Some(match kind {
             AnswerKind::Labels => match self.labels {
-                LabelKind::One(count) => Gold::Class(self.class(gold, count)?),
+                LabelKind::One(_) => Gold::Class(self.class(gold)?),
                 LabelKind::Any(count) => Gold::Classes(self.classes(gold, count)?),
                 LabelKind::Numbers(count) => Gold::Numbers(numbers(gold, count)?),
             },
@@ -130,27 +142,19 @@ impl Evaluator<'_> {
     }
 
     /// The words for the masks of a text that has some, `None` where the record does not say them.
-    pub(super) fn words(&self, record: &Record) -> Result<Option<Vec<String>>, Failure> {
+    pub(in crate::tasks) fn words(&self, record: &Record) -> Result<Option<Vec<String>>, Failure> {
         // Beside another text the label says whether that follows.
         let follows = record.pair.is_some() && self.task.answers.len() > 1;
         record.gold.as_ref().filter(|_| !follows).map(words).transpose()
     }
 
-    /// A label by its name or its id.
-    fn class(&self, gold: &Value, count: usize) -> Result<usize, Failure> {
-        let labels = &self.task.reader.labels;
-        let named = |name: &str| (0..count).find(|index| labels.name(*index) == name);
-        let by_config = |name: &str| {
-            let ids = self.task.reader.config.get("label2id")?;
-            ids.get(name)?.as_u64().and_then(|id| usize::try_from(id).ok())
-        };
-        let found = match gold {
-            Value::String(name) => named(name)
-                .or_else(|| named(name.trim()))
-                .or_else(|| by_config(name.trim()))
-                .or_else(|| whole(gold)),
-            _ => whole(gold),
-        };
+    /// A label by its name or its id. A number may be a name, and is that first.
+    fn class(&self, gold: &Value) -> Result<usize, Failure> {
+        let id = |name: &str| self.ids.get(name).copied();
+        let exact = gold.as_str().and_then(id);
+        let spelled = || spelled(gold).and_then(|name| id(&name));
+        let found = exact.or_else(spelled).or_else(|| whole(gold));
+        let count = self.labels.count();
         found.filter(|index| *index < count).ok_or_else(|| self.no_label(gold, count))
     }
 
@@ -185,7 +189,7 @@ impl Evaluator<'_> {
         }
         let mut classes = vec![false; count];
         for label in &list {
-            let class = self.class(label, count)?;
+            let class = self.class(label)?;
             if let Some(mark) = classes.get_mut(class) {
                 *mark = true;
             }
@@ -194,7 +198,7 @@ impl Evaluator<'_> {
     }
 
     /// A tag for every word, by name or by id.
-    fn tags(&self, gold: &Value, record: &Record) -> Result<Vec<String>, Failure> {
+    fn tags(&self, gold: &Value, record: &Record) -> Result<Vec<usize>, Failure> {
         let (Value::Array(tags), Text::Words(words)) = (gold, &record.text) else {
             return Err(Failure::input("tags belong to words, and the record has no list of them")
                 .help("give CoNLL, or lists: {\"tokens\": [\"a\", \"b\"], \"tags\": [\"O\", \"O\"]}"));
@@ -202,14 +206,26 @@ impl Evaluator<'_> {
         if tags.len() != words.len() {
             return Err(Failure::input(format!("there are {} tags for {} words", tags.len(), words.len())));
         }
-        let count = self.labels.count();
-        let name = |tag: &Value| Ok(self.task.reader.labels.name(self.class(tag, count)?));
-        tags.iter().map(name).collect()
+        tags.iter().map(|tag| self.class(tag)).collect()
+    }
+}
+
+/// A label as it is spelled: a text without the blanks around it, `true`, or a number, `1.0` as `1`.
+pub(in crate::tasks) fn spelled(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        _ => return None,
+    };
+    let number = text.parse().ok().filter(|number: &f64| number.fract() == 0.0 && number.abs() < 1e9);
+    match number {
+        Some(number) if text.parse::<i64>().is_err() => Some((number as i64).to_string()),
+        _ => Some(text),
     }
 }
 
 /// A whole number, also as a text.
-fn whole(value: &Value) -> Option<usize> {
+pub(in crate::tasks) fn whole(value: &Value) -> Option<usize> {
     let number = match value {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.trim().parse().ok()?,
@@ -294,7 +310,7 @@ fn words(gold: &Value) -> Result<Vec<String>, Failure> {
 }
 
 /// A value in a message.
-fn shown(value: &Value) -> String {
+pub(in crate::tasks) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => format!("`{}`", shortened(text)),
         other => format!("`{}`", shortened(&other.to_string())),

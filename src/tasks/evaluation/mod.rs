@@ -21,8 +21,8 @@
 mod batch;
 mod evaluate;
 mod fidelity;
-mod gold;
-mod question;
+pub(super) mod gold;
+pub(super) mod question;
 mod scores;
 mod tally;
 
@@ -40,11 +40,14 @@ use crate::{
 };
 use gold::{Gold, LabelKind};
 use question::Question;
+use std::collections::HashMap;
 
 /// What is asked of the records of an evaluation, and what is right.
 pub struct Evaluator<'a> {
     pub(super) task: Task<'a>,
-    labels: LabelKind,
+    pub(super) labels: LabelKind,
+    /// The ids of labels, by name.
+    ids: HashMap<String, usize>,
 }
 
 /// How these records are evaluated unless told otherwise: `batch` of them together, the usual number where
@@ -70,7 +73,8 @@ impl<'a> Evaluator<'a> {
         options: &'a Options,
     ) -> Result<Evaluator<'a>, Failure> {
         let task = Task::new(tokenizer, config, answers, options)?;
-        Ok(Evaluator { task, labels: LabelKind::of(config) })
+        let ids = gold::ids(config, &task.reader.labels);
+        Ok(Evaluator { task, labels: LabelKind::of(config), ids })
     }
 
     /// Whether the records say what is right: all of them do, or, with `false`, none does. Nothing is needed
@@ -134,7 +138,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Refuses a record that lacks what every answer needs.
-    fn usable(&self, record: &Record) -> Result<(), Failure> {
+    pub(super) fn usable(&self, record: &Record) -> Result<(), Failure> {
         let mut lacking = self.task.answers.iter().map(|answer| self.task.reader.lacks(answer.kind, record));
         match lacking.next() {
             Some(Some(first)) if lacking.all(|failure| failure.is_some()) => Err(first),

@@ -23,13 +23,13 @@ pub(super) struct Question {
 
 /// A token to be predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(in crate::tasks) struct Target {
     /// In which of the sequences.
-    pub(super) sequence: usize,
+    pub(in crate::tasks) sequence: usize,
     /// The token whose scores predict it.
-    pub(super) at: usize,
+    pub(in crate::tasks) at: usize,
     /// The right token.
-    pub(super) id: usize,
+    pub(in crate::tasks) id: usize,
 }
 
 impl Question {
@@ -98,9 +98,25 @@ impl Evaluator<'_> {
     /// Masks tokens, unless the text has masks already: then what is right must name their words.
     fn masked(&self, record: &Record, sequences: &mut [Encoding]) -> Result<Vec<Target>, Failure> {
         let mask = self.mask()?;
+        match self.asked_for(record, mask, sequences)? {
+            Some(targets) => Ok(targets),
+            None => Ok(self.drawn(record.line, mask, sequences)),
+        }
+    }
+
+    /// The words for the masks that the text itself has, `None` where it has none.
+    ///
+    /// # Errors
+    /// The record does not say the words, or says more or fewer of them, or one that is not one token.
+    pub(in crate::tasks) fn asked_for(
+        &self,
+        record: &Record,
+        mask: u32,
+        sequences: &[Encoding],
+    ) -> Result<Option<Vec<Target>>, Failure> {
         let present = places(sequences, |id| id == mask);
         if present.is_empty() {
-            return Ok(self.drawn(record.line, mask, sequences));
+            return Ok(None);
         }
         let words = self.words(record)?.ok_or_else(|| {
             let mask = &self.task.tokenizer.special().mask_text;
@@ -109,11 +125,11 @@ impl Evaluator<'_> {
                  to have some of its words masked",
             )
         })?;
-        self.given(&present, &words)
+        self.given(&present, &words).map(Some)
     }
 
     /// The token that hides a word.
-    fn mask(&self) -> Result<u32, Failure> {
+    pub(in crate::tasks) fn mask(&self) -> Result<u32, Failure> {
         self.task.tokenizer.special().mask.ok_or_else(|| {
             Failure::input("the tokenizer has no mask token").help("name it in tokenizer_config.json")
         })

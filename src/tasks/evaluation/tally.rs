@@ -106,6 +106,7 @@ impl Tally {
             }
             (Tally::Entities(entities), Some(Gold::Tags(gold))) => {
                 if let Reading::Entities(read) = reader.read(answer, &question.example, outputs)? {
+                    let gold: Vec<String> = gold.iter().map(|tag| reader.labels.name(*tag)).collect();
                     let gold: Vec<&str> = gold.iter().map(String::as_str).collect();
                     let predicted: Vec<&str> = read.words.iter().map(|word| word.tag.as_str()).collect();
                     entities.add(&gold, &predicted);

@@ -64,7 +64,7 @@ impl Default for Text {
 /// Why there is no answer to a record.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// The record's line.
+    /// The record's line; 0 where it is about no single record.
     pub line: u64,
     /// Why. Records that were run together may share it.
     pub failure: Arc<Failure>,
@@ -87,7 +87,10 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.failure)
+        match self.line {
+            0 => self.failure.fmt(f),
+            line => write!(f, "line {line}: {}", self.failure),
+        }
     }
 }
 

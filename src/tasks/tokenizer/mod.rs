@@ -105,6 +105,11 @@ impl Tokenizer {
         self.longest
     }
 
+    /// How many tokens there are: ids are below it.
+    pub fn vocabulary_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
     /// The tokens of a text, or of two, with special tokens around them; at most `limit`, where the longer
     /// text is cut first.
     pub fn encode(&self, text: &Text, pair: Option<&str>, limit: usize) -> Result<Encoding, Failure> {

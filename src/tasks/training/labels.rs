@@ -1,10 +1,20 @@
 //! What the labels of training records are, where the config does not say.
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, AnswerKind},
     config::Config,
-    tasks::{Problem, Record},
+    failure::Failure,
+    names::list_of,
+    tasks::{
+        Problem, Record,
+        evaluation::gold::{lacking, shown, spelled},
+    },
 };
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// As many labels as are likely to be meant, whatever they are.
+const FEW: usize = 64;
 
 /// What labels are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,17 +28,250 @@ pub enum Labels {
 }
 
 impl Labels {
-    /// Lays what the labels are over a config: `id2label`, `label2id`, `num_labels`, `problem_type`.
+    /// Lays what the labels are over a config: `id2label`, `label2id` and `num_labels`; `problem_type` unless
+    /// it is one label of several, which is what HuggingFace takes it to be.
     pub fn lay_over(&self, config: &mut Config) {
-        let _ = config;
+        match self {
+            Labels::Numbers(count) => config.set("num_labels", Value::from(*count)),
+            Labels::One(names) | Labels::Any(names) => {
+                let numbered = || names.iter().enumerate();
+                let labels: Map<String, Value> =
+                    numbered().map(|(id, name)| (id.to_string(), Value::from(name.as_str()))).collect();
+                let ids: Map<String, Value> =
+                    numbered().map(|(id, name)| (name.clone(), Value::from(id))).collect();
+                config.set("id2label", Value::Object(labels));
+                config.set("label2id", Value::Object(ids));
+            }
+        }
+        match self {
+            Labels::One(_) => {}
+            Labels::Any(_) => config.set("problem_type", Value::from("multi_label_classification")),
+            Labels::Numbers(_) => config.set("problem_type", Value::from("regression")),
+        }
     }
 }
 
-/// What the labels of these records are, `None` where the config says so or where there are none.
+/// What the labels of these records are; `None` where the config names them itself (by other names than
+/// HuggingFace's `LABEL_0`) or where the answers need none.
+///
+/// Without a `problem_type`, lists are several labels, numbers of which one is not whole are regression, and
+/// all else is one label of several. Labels are sorted: numbers as such, other names by their letters, tags
+/// with `O` first and then by type. Whole numbers that begin at 0 are ids, even where some between are
+/// missing. A number of labels that the config gives is kept, unless it is the usual 2.
 ///
 /// # Errors
-/// The first record whose label cannot be.
+/// The first record without a label, or whose label cannot be one; all labels are the same; there are more
+/// labels than `--set num_labels` says, or nearly as many as records.
 pub fn labels(records: &[Record], answers: &[Answer], config: &Config) -> Result<Option<Labels>, Problem> {
-    let _ = (records, answers, config);
-    Ok(None)
+    let labelled = |kind: &AnswerKind| matches!(kind, AnswerKind::Labels | AnswerKind::Entities);
+    let Some(kind) = answers.iter().map(|answer| answer.kind).find(labelled) else { return Ok(None) };
+    let given = Given::of(config);
+    if records.is_empty() || given.is_named {
+        return Ok(None);
+    }
+    let golds = golds(records, kind)?;
+    if kind == AnswerKind::Entities {
+        return given.one(names(&golds, parts)?, golds.len(), tag_order).map_err(of_none);
+    }
+    let problem = config.get("problem_type").and_then(Value::as_str);
+    let lists = golds.iter().any(|(_, gold)| gold.is_array());
+    match problem {
+        Some("regression") => Ok(given.numbers(golds.first().map_or(1, |(_, gold)| parts(gold).len()))),
+        None if given.count == Some(1) => Ok(given.numbers(1)),
+        Some("multi_label_classification") => given.any(&golds),
+        None if lists => given.any(&golds),
+        _ => {
+            let names = names(&golds, parts)?;
+            let numbers: Option<Vec<f64>> = names.iter().map(|name| number(name)).collect();
+            match numbers.filter(|_| problem.is_none()) {
+                Some(numbers) if numbers.iter().any(|number| number.fract() != 0.0) => Ok(given.numbers(1)),
+                _ => given.one(names, golds.len(), order).map_err(of_none),
+            }
+        }
+    }
+}
+
+/// What the config says of labels that it does not name.
+struct Given {
+    /// It names them.
+    is_named: bool,
+    /// How many there are; `None` where it does not say, or says 2, which is the default.
+    count: Option<usize>,
+    /// The user says how many.
+    is_set: bool,
+    /// The names that labels have by default.
+    defaults: BTreeSet<String>,
+}
+
+impl Given {
+    fn of(config: &Config) -> Given {
+        let named = config.labels();
+        let defaults: BTreeSet<String> = (0..named.len()).map(default_name).collect();
+        let number = config.get("num_labels").and_then(Value::as_u64);
+        let count = number.and_then(|count| usize::try_from(count).ok());
+        let is_set = count.is_some() && config.origin_of("num_labels") != config.origin;
+        Given {
+            is_named: named.iter().any(|name| !defaults.contains(name)),
+            count: count.filter(|count| is_set || *count != 2),
+            is_set,
+            defaults,
+        }
+    }
+
+    /// Regression, unless the config says it with as many numbers already.
+    fn numbers(&self, count: usize) -> Option<Labels> {
+        // What the user says stands, and records that do not follow are refused when they are read.
+        let count = self.count.filter(|_| self.is_set).unwrap_or(count);
+        Some(Labels::Numbers(count))
+    }
+
+    /// One label of these.
+    fn one(&self, names: BTreeSet<String>, records: usize, order: Order) -> Result<Option<Labels>, Failure> {
+        if let (1, Some(name)) = (names.len(), names.first()) {
+            let text = format!("every record has the label `{name}`, so there is nothing to learn");
+            return Err(Failure::input(text).help(
+                "give records with other labels too, or name all labels: \
+                 --set 'id2label={\"0\": \"name\", ...}'",
+            ));
+        }
+        Ok(self.ordered(names, records, order)?.map(Labels::One))
+    }
+
+    /// Any labels of lists: by name or id, or a mark for every label.
+    fn any(&self, golds: &[(u64, &Value)]) -> Result<Option<Labels>, Problem> {
+        let marks = |value: &Value| value.is_boolean() || value.is_f64();
+        if let Some((_, Value::Array(first))) = golds.first()
+            && golds.iter().all(|(_, gold)| {
+                gold.as_array().is_some_and(|list| list.len() == first.len() && list.iter().all(marks))
+            })
+        {
+            let all = golds.iter().flat_map(|(_, gold)| parts(gold));
+            let is_mark = |value: Value| value.as_f64().is_none_or(|mark| mark == 0.0 || mark == 1.0);
+            let defaults = || (0..first.len()).map(default_name).collect();
+            return Ok(match all.map(is_mark).all(|mark| mark) {
+                true => Some(Labels::Any(defaults())),
+                false => self.numbers(first.len()),
+            });
+        }
+        let names = names(golds, listed)?;
+        Ok(self.ordered(names, golds.len(), order).map_err(of_none)?.map(Labels::Any))
+    }
+
+    /// The names by their ids; `None` where they are the config's own.
+    fn ordered(
+        &self,
+        names: BTreeSet<String>,
+        records: usize,
+        order: Order,
+    ) -> Result<Option<Vec<String>>, Failure> {
+        if names.is_subset(&self.defaults) {
+            return Ok(None);
+        }
+        if names.len() > FEW && names.len() > records / 2 {
+            let few = list_of(names.iter().take(3).map(String::as_str));
+            let text = format!("{records} records have {} labels: {few} and others", names.len());
+            return Err(Failure::input(text).help("name the column of the label with --columns label=NAME"));
+        }
+        if let Some(count) = self.count.filter(|count| self.is_set && names.len() > *count) {
+            let found = list_of(names.iter().take(FEW).map(String::as_str));
+            let text = format!("there are {} labels where num_labels is {count}: {found}", names.len());
+            return Err(Failure::input(text).help("leave out `--set num_labels`"));
+        }
+        let mut sorted: Vec<String> = names.into_iter().collect();
+        sorted.sort_by(|one, other| order(one, other));
+        let count = self.count.unwrap_or(0);
+        if let Some(ids) = ids(&sorted, count) {
+            return Ok(Some((0..ids).map(|id| id.to_string()).collect()));
+        }
+        sorted.extend((sorted.len()..count).map(default_name));
+        Ok(Some(sorted))
+    }
+}
+
+/// How many ids there are, where all names are ids.
+fn ids(names: &[String], count: usize) -> Option<usize> {
+    let ids: Option<Vec<usize>> = names.iter().map(|name| name.parse().ok()).collect();
+    let ids = ids?;
+    let (first, last) = (*ids.first()?, *ids.last()?);
+    let spelled = ids.iter().zip(names).all(|(id, name)| id.to_string() == *name);
+    let begins = first == 0 && last < names.len().saturating_mul(2);
+    (spelled && (begins || last < count)).then(|| count.max(last + 1))
+}
+
+/// What every record says is right.
+fn golds<'r>(records: &'r [Record], kind: AnswerKind) -> Result<Vec<(u64, &'r Value)>, Problem> {
+    let gold = |record: &'r Record| match &record.gold {
+        Some(gold) => Ok((record.line, gold)),
+        None => Err(Problem::new(record.line, lacking(Some(kind), record))),
+    };
+    records.iter().map(gold).collect()
+}
+
+/// The names of all labels, where `parts` are those of one record.
+fn names(golds: &[(u64, &Value)], parts: fn(&Value) -> Vec<Value>) -> Result<BTreeSet<String>, Problem> {
+    let mut names = BTreeSet::new();
+    for (line, gold) in golds {
+        for label in parts(gold) {
+            let name = spelled(&label).filter(|name| !name.is_empty()).ok_or_else(|| {
+                let text = format!("{} is no label", shown(&label));
+                let failure = Failure::input(text);
+                Problem::new(*line, failure.help("name the column of the label with --columns label=NAME"))
+            })?;
+            names.insert(name);
+        }
+    }
+    Ok(names)
+}
+
+/// The members of a list, or the one label.
+fn parts(gold: &Value) -> Vec<Value> {
+    match gold {
+        Value::Array(list) => list.clone(),
+        one => vec![one.clone()],
+    }
+}
+
+/// The same where a text holds labels between commas.
+fn listed(gold: &Value) -> Vec<Value> {
+    match gold {
+        Value::String(text) => {
+            text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(Value::from).collect()
+        }
+        other => parts(other),
+    }
+}
+
+/// Which name comes before which.
+type Order = fn(&str, &str) -> std::cmp::Ordering;
+
+/// Numbers before texts, and as such.
+fn order(one: &str, other: &str) -> std::cmp::Ordering {
+    let key = |name: &str| number(name).unwrap_or(f64::INFINITY);
+    key(one).total_cmp(&key(other)).then_with(|| one.cmp(other))
+}
+
+/// `O` first, then by type; of one type by prefix.
+fn tag_order(one: &str, other: &str) -> std::cmp::Ordering {
+    let split = |tag: &str| {
+        let (prefix, kind) = tag.split_once('-').unwrap_or(("", tag));
+        (tag != "O", kind.to_owned(), prefix.to_owned())
+    };
+    match (number(one), number(other)) {
+        (None, None) => split(one).cmp(&split(other)),
+        _ => order(one, other),
+    }
+}
+
+fn number(name: &str) -> Option<f64> {
+    name.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// The name that HuggingFace gives a label without one.
+fn default_name(id: usize) -> String {
+    format!("LABEL_{id}")
+}
+
+/// A failure of all records.
+fn of_none(failure: Failure) -> Problem {
+    Problem::new(0, failure)
 }

@@ -1,93 +1,36 @@
 //! Records as training batches: tokens, and what is right as a spec's loss takes it.
 //!
-//! Which label inputs there are follows from the spec's `answer`s alone, by HuggingFace's names.
+//! Which label inputs a model has follows from its `answer`s alone, and their names are HuggingFace's:
+//!
+//! | answer | examples of a record | label inputs |
+//! |---|---|---|
+//! | `labels` | one sequence | `labels`: `i64[batch]`; several labels or numbers: `f32[batch, n]`; one number: `f32[batch]` |
+//! | `entities` | one sequence | `labels`: `i64[batch, seq]`, the tag at the first token of each word |
+//! | `span` | as many windows as the context needs | `start_positions`, `end_positions`: `i64[batch]`, 0 (`[CLS]`) where the answer is not in the window |
+//! | `choice` | one, of a sequence for each choice | `labels`: `i64[batch]` |
+//! | `fill_mask` | as many pieces as the text needs | `labels`: `i64[batch, seq]`, the words that were hidden |
+//! | `next_sentence` | one sequence of two texts | `labels`: `i64[batch]`, 0 where the second text follows |
+//! | `fill_mask` and `next_sentence` | one sequence of two texts | `labels` of the first, `next_sentence_label` of the second |
+//! | `continuation` | as many pieces as the text needs | `labels`: `i64[batch, seq]`, the tokens themselves |
+//! | `embedding` | one sequence for each text | none: what is learned must come from a teacher |
+//!
+//! Labels by token are -100 where nothing is asked for, which every bundled loss ignores. A text longer than
+//! the model takes is cut (see [`Dataset::truncated`]), except where there are windows or pieces. Pieces are
+//! not packed: every line of a text begins an example, and goes on in the next where it is too long, so that
+//! each example belongs to one record whatever the tokenizer. Since examples of like length are run together,
+//! little is lost to padding.
 
+mod dataset;
+mod example;
+mod head;
 mod labels;
+mod maker;
+mod masking;
+mod order;
+mod pairs;
+mod span;
+#[cfg(test)]
+mod tests;
 
+pub use dataset::{Batch, Dataset};
 pub use labels::{Labels, labels};
-
-use super::{Options, Problem, Record, Tokenizer};
-use crate::{answer::Answer, config::Config, failure::Failure};
-use candle_core::Tensor;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// The examples that a model is trained on.
-pub struct Dataset<'a> {
-    tokenizer: &'a Tokenizer,
-    config: &'a Config,
-    answers: &'a [Answer],
-    options: Options,
-    records: Vec<Record>,
-}
-
-/// The inputs of one step.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// Named tensors, on the CPU.
-    pub inputs: BTreeMap<String, Tensor>,
-    /// Tokens that are not padding.
-    pub tokens: usize,
-    /// The line of each example's record.
-    pub lines: Vec<u64>,
-}
-
-impl<'a> Dataset<'a> {
-    /// The examples of these records, tokenized in parallel.
-    ///
-    /// # Errors
-    /// The first record that cannot be used, with its line; or the answers or options cannot be.
-    pub fn new(
-        tokenizer: &'a Tokenizer,
-        config: &'a Config,
-        answers: &'a [Answer],
-        options: Options,
-        records: Vec<Record>,
-    ) -> Result<Dataset<'a>, Problem> {
-        Ok(Dataset { tokenizer, config, answers, options, records })
-    }
-
-    /// How many examples there are: windows and pieces of long texts count each.
-    pub fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    /// There are none.
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
-    /// How many examples were cut to fit the model.
-    pub fn truncated(&self) -> usize {
-        0
-    }
-
-    /// How many records gave no example: a text without words, an answer that is not in its context.
-    pub fn skipped(&self) -> usize {
-        0
-    }
-
-    /// Whether example `i` of both is from the same record, for every `i`.
-    pub fn matches(&self, other: &Dataset<'_>) -> bool {
-        self.len() == other.len()
-    }
-
-    /// The batches of an epoch, each a list of example positions.
-    pub fn epoch(&self, epoch: u64) -> Vec<Vec<usize>> {
-        let _ = epoch;
-        (0..self.len()).collect::<Vec<_>>().chunks(self.options.batch.max(1)).map(<[usize]>::to_vec).collect()
-    }
-
-    /// The inputs of some examples, with what is random in them drawn by seed, epoch and example.
-    ///
-    /// # Errors
-    /// A position is not below [`Dataset::len`].
-    pub fn batch(&self, examples: &[usize], epoch: u64) -> Result<Batch, Problem> {
-        let _ = (examples, epoch, self.tokenizer, self.config, self.answers);
-        Err(Problem::new(1, Failure::outside("batches of training are not made yet")))
-    }
-
-    /// The names of the inputs that the batches have.
-    pub fn input_names(&self) -> BTreeSet<String> {
-        ["input_ids", "attention_mask", "token_type_ids", "labels"].map(str::to_owned).into()
-    }
-}
