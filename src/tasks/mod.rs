@@ -3,6 +3,7 @@
 //! [`Records`] streams text records, [`Tokenizer`] cuts them into tokens, [`run_records`] runs a model on
 //! batches of them and gives a [`Reply`] or a [`Problem`] for every record, in order. Which reading applies
 //! is the spec's word (`answer span(start_logits, end_logits)`), so nothing here knows a model by name.
+//! [`training`] makes records the batches that a model learns from, by the same readings.
 //! Only [`records`] and [`tokenizer`] touch files.
 
 pub mod answers;

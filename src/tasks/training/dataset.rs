@@ -9,7 +9,7 @@ use super::{
     pairs::Pairs,
 };
 use crate::{
-    answer::{Answer, AnswerKind},
+    answer::Answer,
     config::Config,
     failure::Failure,
     tasks::{
@@ -51,9 +51,9 @@ impl<'a> Dataset<'a> {
     /// The examples of these records, tokenized in parallel; the texts are let go. Of `options` the batch, the
     /// lengths, the stride and the seed count.
     ///
-    /// Where whether a text follows another is learned and no record has a second text, pairs are drawn from
-    /// the lines by the seed: neighbours of one document, or for half of them a line of another; a blank line
-    /// or a title (`= Title =`) ends a document.
+    /// Where whether a text follows another is learned, and no record has a second text or a label, pairs are
+    /// drawn from the lines by the seed: neighbours of one document, or for half of them a line of another; a
+    /// blank line or a title (`= Title =`) ends a document.
     ///
     /// # Errors
     /// The first record that cannot be used: it lacks a text or its label, or the label cannot be. With line
@@ -76,10 +76,10 @@ impl<'a> Dataset<'a> {
         let count = made.len();
         let mut examples = Vec::with_capacity(count);
         let mut skipped: Vec<Problem> = Vec::new();
-        for item in made {
-            match item? {
-                (_, Made::Examples(list)) => examples.extend(list),
-                (line, Made::Nothing(failure)) => skipped.push(Problem::new(line, failure)),
+        for (line, made) in made {
+            match made {
+                Made::Examples(list) => examples.extend(list),
+                Made::Nothing(failure) => skipped.push(Problem::new(line, failure)),
             }
         }
         if skipped.len() > count / 2 {
@@ -122,10 +122,8 @@ impl<'a> Dataset<'a> {
     /// student's. So it is for datasets of the same records where each gives one sequence, whatever the
     /// tokenizers; and always where the tokenizer and the options are the same.
     pub fn matches(&self, other: &Dataset<'_>) -> bool {
-        let records = |dataset: &'_ Dataset<'_>| -> Vec<usize> {
-            dataset.examples.iter().map(|example| example.record).collect()
-        };
-        records(self) == records(other)
+        let others = other.examples.iter().map(|example| example.record);
+        self.examples.iter().map(|example| example.record).eq(others)
     }
 
     /// The batches of an epoch, each a list of example positions: every example once, in an order drawn by the
@@ -263,30 +261,22 @@ fn by_token(members: &[Member<'_>]) -> Result<Tensor, Failure> {
 }
 
 /// What each record gives, with its line, in order.
-fn made(
-    maker: &Maker<'_>,
-    records: Vec<Record>,
-    seed: u64,
-) -> Result<Vec<Result<(u64, Made), Problem>>, Problem> {
-    let make = |index: usize, record: Record| {
-        let line = record.line;
-        match maker.make(index, &record) {
-            Ok(made) => Ok((line, made)),
-            Err(failure) => Err(Problem::new(line, failure)),
-        }
+fn made(maker: &Maker<'_>, records: Vec<Record>, seed: u64) -> Result<Vec<(u64, Made)>, Problem> {
+    let make = |index: usize, record: Record| match maker.make(index, &record) {
+        Ok(made) => Ok((record.line, made)),
+        Err(failure) => Err(Problem::new(record.line, failure)),
     };
-    let alone = records.iter().all(|record| record.pair.is_none());
-    if !maker.head.joins_texts() || !alone {
-        return Ok(records.into_par_iter().enumerate().map(|(index, record)| make(index, record)).collect());
-    }
-    if let Some(labelled) = records.iter().find(|record| record.gold.is_some()) {
-        // A label without a second text: the column of the text is wrong or missing.
-        let lacks = maker.evaluator.task.reader.lacks(AnswerKind::NextSentence, labelled);
-        return lacks.map_or(Ok(Vec::new()), |failure| Err(Problem::new(labelled.line, failure)));
-    }
-    let pairs = Pairs::new(records, seed)?;
-    let numbers = (0..pairs.len()).into_par_iter();
-    Ok(numbers.filter_map(|index| Some(make(index, pairs.record(index)?))).collect())
+    // With a label it is a second text that is missing, and each record says so.
+    let is_running_text = records.iter().all(|record| record.pair.is_none() && record.gold.is_none());
+    let made: Vec<Result<_, _>> = if maker.head.joins_texts() && is_running_text {
+        let pairs = Pairs::new(records, seed)?;
+        let numbers = (0..pairs.len()).into_par_iter();
+        numbers.filter_map(|index| Some(make(index, pairs.record(index)?))).collect()
+    } else {
+        records.into_par_iter().enumerate().map(|(index, record)| make(index, record)).collect()
+    };
+    // Of several problems the first, which rayon does not promise.
+    made.into_iter().collect()
 }
 
 /// Most records give no example.

@@ -75,16 +75,17 @@ pub fn labels(records: &[Record], answers: &[Answer], config: &Config) -> Result
     }
     let problem = config.get("problem_type").and_then(Value::as_str);
     let lists = golds.iter().any(|(_, gold)| gold.is_array());
+    let regression = |count| Ok(Some(given.numbers(count)));
     match problem {
-        Some("regression") => Ok(given.numbers(golds.first().map_or(1, |(_, gold)| parts(gold).len()))),
-        None if given.count == Some(1) => Ok(given.numbers(1)),
+        Some("regression") => regression(golds.first().map_or(1, |(_, gold)| parts(gold).len())),
+        None if given.count == Some(1) => regression(1),
         Some("multi_label_classification") => given.any(&golds),
         None if lists => given.any(&golds),
         _ => {
             let names = names(&golds, parts)?;
             let numbers: Option<Vec<f64>> = names.iter().map(|name| number(name)).collect();
             match numbers.filter(|_| problem.is_none()) {
-                Some(numbers) if numbers.iter().any(|number| number.fract() != 0.0) => Ok(given.numbers(1)),
+                Some(numbers) if numbers.iter().any(|number| number.fract() != 0.0) => regression(1),
                 _ => given.one(names, golds.len(), order).map_err(of_none),
             }
         }
@@ -118,11 +119,10 @@ impl Given {
         }
     }
 
-    /// Regression, unless the config says it with as many numbers already.
-    fn numbers(&self, count: usize) -> Option<Labels> {
-        // What the user says stands, and records that do not follow are refused when they are read.
-        let count = self.count.filter(|_| self.is_set).unwrap_or(count);
-        Some(Labels::Numbers(count))
+    /// Regression. What the user says of how many numbers stands: records that do not follow are refused when
+    /// they become examples.
+    fn numbers(&self, count: usize) -> Labels {
+        Labels::Numbers(self.count.filter(|_| self.is_set).unwrap_or(count))
     }
 
     /// One label of these.
@@ -139,19 +139,13 @@ impl Given {
 
     /// Any labels of lists: by name or id, or a mark for every label.
     fn any(&self, golds: &[(u64, &Value)]) -> Result<Option<Labels>, Problem> {
-        let marks = |value: &Value| value.is_boolean() || value.is_f64();
-        if let Some((_, Value::Array(first))) = golds.first()
-            && golds.iter().all(|(_, gold)| {
-                gold.as_array().is_some_and(|list| list.len() == first.len() && list.iter().all(marks))
-            })
-        {
-            let all = golds.iter().flat_map(|(_, gold)| parts(gold));
+        if let Some(count) = marks(golds) {
+            let mut all = golds.iter().flat_map(|(_, gold)| parts(gold));
             let is_mark = |value: Value| value.as_f64().is_none_or(|mark| mark == 0.0 || mark == 1.0);
-            let defaults = || (0..first.len()).map(default_name).collect();
-            return Ok(match all.map(is_mark).all(|mark| mark) {
-                true => Some(Labels::Any(defaults())),
-                false => self.numbers(first.len()),
-            });
+            return Ok(Some(match all.all(is_mark) {
+                true => Labels::Any((0..count).map(default_name).collect()),
+                false => self.numbers(count),
+            }));
         }
         let names = names(golds, listed)?;
         Ok(self.ordered(names, golds.len(), order).map_err(of_none)?.map(Labels::Any))
@@ -223,6 +217,14 @@ fn names(golds: &[(u64, &Value)], parts: fn(&Value) -> Vec<Value>) -> Result<BTr
     Ok(names)
 }
 
+/// How many numbers with a point, or truth values, every list has: one for each label.
+fn marks(golds: &[(u64, &Value)]) -> Option<usize> {
+    let is_mark = |value: &Value| value.is_boolean() || value.is_f64();
+    let count = |gold: &Value| gold.as_array().filter(|list| list.iter().all(is_mark)).map(Vec::len);
+    let first = golds.first().and_then(|(_, gold)| count(gold)).filter(|first| *first > 0);
+    first.filter(|first| golds.iter().all(|(_, gold)| count(gold) == Some(*first)))
+}
+
 /// The members of a list, or the one label.
 fn parts(gold: &Value) -> Vec<Value> {
     match gold {
@@ -274,4 +276,135 @@ fn default_name(id: usize) -> String {
 /// A failure of all records.
 fn of_none(failure: Failure) -> Problem {
     Problem::new(0, failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tasks::evaluation::gold::LabelKind;
+    use serde_json::json;
+
+    fn found(kind: AnswerKind, golds: &[Value], settings: &[&str]) -> Result<(String, Config), String> {
+        let mut config = Config::parse("{}", "config.json").unwrap();
+        settings.iter().for_each(|setting| config.set_text(setting).unwrap());
+        found_in(kind, golds, config)
+    }
+
+    /// What the labels are, and the config with them.
+    fn found_in(kind: AnswerKind, golds: &[Value], mut config: Config) -> Result<(String, Config), String> {
+        let record = |(line, gold): (u64, &Value)| Record {
+            line,
+            gold: Some(gold.clone()).filter(|gold| !gold.is_null()),
+            ..Record::default()
+        };
+        let records: Vec<Record> = (1..).zip(golds).map(record).collect();
+        let answers = [Answer { kind, outputs: vec!["logits".into()] }];
+        let labels = labels(&records, &answers, &config).map_err(|problem| problem.to_string())?;
+        if let Some(labels) = &labels {
+            labels.lay_over(&mut config);
+        }
+        let shown = match labels {
+            None => "as the config says".to_owned(),
+            Some(Labels::One(names)) => names.join(" "),
+            Some(Labels::Any(names)) => format!("any of {}", names.join(" ")),
+            Some(Labels::Numbers(count)) => format!("{count} numbers"),
+        };
+        Ok((shown, config))
+    }
+
+    fn one(golds: &[Value], settings: &[&str]) -> String {
+        found(AnswerKind::Labels, golds, settings).map_or_else(|error| error, |(shown, _)| shown)
+    }
+
+    #[test]
+    fn names_are_sorted_and_ids_stay() {
+        let texts = |list: &[&str]| -> Vec<Value> { list.iter().map(|text| json!(text)).collect() };
+        assert_eq!(one(&texts(&["no", "yes", "maybe", "no"]), &[]), "maybe no yes");
+        assert_eq!(one(&texts(&["1", "0", "1"]), &[]), "0 1");
+        assert_eq!(one(&[json!(1), json!(0), json!(3)], &[]), "0 1 2 3");
+        assert_eq!(one(&texts(&["10", "2", "1"]), &[]), "1 2 10");
+        assert_eq!(one(&[json!(-1), json!(1.0)], &[]), "-1 1");
+        assert_eq!(one(&[json!(true), json!(false)], &[]), "false true");
+        assert_eq!(one(&texts(&["0", "2"]), &["num_labels=3"]), "0 1 2");
+        assert_eq!(one(&texts(&["b", "a"]), &["num_labels=3"]), "a b LABEL_2");
+        assert_eq!(one(&texts(&["0", "70000"]), &[]), "0 70000");
+    }
+
+    #[test]
+    fn numbers_that_are_not_whole_are_regression() {
+        assert_eq!(one(&[json!("5.000"), json!("3.800")], &[]), "1 numbers");
+        assert_eq!(one(&[json!("5.000"), json!("3.000")], &[]), "3 5");
+        assert_eq!(one(&[json!(1), json!(2)], &["problem_type=regression"]), "1 numbers");
+        assert_eq!(one(&[json!([1, 2])], &["problem_type=regression"]), "2 numbers");
+        assert_eq!(one(&[json!(1), json!(2)], &["num_labels=1"]), "1 numbers");
+        let single = ["problem_type=single_label_classification"];
+        assert_eq!(one(&[json!(0.5), json!(2)], &single), "0.5 2");
+        let (_, config) = found(AnswerKind::Labels, &[json!(0.5)], &[]).unwrap();
+        assert_eq!(LabelKind::of(&config), LabelKind::Numbers(1));
+    }
+
+    #[test]
+    fn lists_are_several_labels() {
+        assert_eq!(one(&[json!(["b", "a"]), json!([])], &[]), "any of a b");
+        assert_eq!(one(&[json!([2, 0]), json!([1])], &[]), "any of 0 1 2");
+        assert_eq!(one(&[json!([0.0, 1.0]), json!([1.0, 1.0])], &[]), "any of LABEL_0 LABEL_1");
+        assert_eq!(one(&[json!([0.5, 1.0]), json!([1.0, 1.0])], &[]), "2 numbers");
+        assert_eq!(one(&[json!([true]), json!([false])], &[]), "any of LABEL_0");
+        assert_eq!(one(&[json!([]), json!([])], &[]), "as the config says");
+        let several = ["problem_type=multi_label_classification"];
+        assert_eq!(one(&[json!("b, a"), json!("c")], &several), "any of a b c");
+        let (_, config) = found(AnswerKind::Labels, &[json!(["b"]), json!(["a", "c"])], &[]).unwrap();
+        assert_eq!(LabelKind::of(&config), LabelKind::Any(3));
+        assert_eq!(config.labels(), ["a", "b", "c"]);
+        assert_eq!(config.get("label2id"), Some(&json!({"a": 0, "b": 1, "c": 2})));
+    }
+
+    #[test]
+    fn tags_go_by_type() {
+        let golds = [json!(["I-b", "O", "B-creative-work"]), json!(["B-b", "B-a", "I-creative-work"])];
+        let (shown, config) = found(AnswerKind::Entities, &golds, &[]).unwrap();
+        assert_eq!(shown, "O B-a B-b I-b B-creative-work I-creative-work");
+        assert_eq!(config.get("num_labels"), Some(&json!(6)));
+        let (ids, _) = found(AnswerKind::Entities, &[json!([0, 10]), json!([2, 8, 1, 9])], &[]).unwrap();
+        assert_eq!(ids, "0 1 2 3 4 5 6 7 8 9 10");
+    }
+
+    #[test]
+    fn names_of_the_config_stand_and_default_names_do_not() {
+        let config = |text: &str| Config::parse(text, "config.json").unwrap();
+        let golds = [json!("yes"), json!("no")];
+        let own = config(r#"{"id2label": {"0": "up", "1": "down"}}"#);
+        let shown = |config| found_in(AnswerKind::Labels, &golds, config).unwrap().0;
+        assert_eq!(shown(own), "as the config says");
+        let usual = config(r#"{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}"#);
+        assert_eq!(shown(usual), "no yes");
+        let three = config(r#"{"id2label": {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}}"#);
+        assert_eq!(shown(three.clone()), "no yes LABEL_2");
+        let defaults = [json!("LABEL_2"), json!("LABEL_0")];
+        assert_eq!(found_in(AnswerKind::Labels, &defaults, three).unwrap().0, "as the config says");
+        assert_eq!(found(AnswerKind::Span, &golds, &[]).unwrap().0, "as the config says");
+    }
+
+    #[test]
+    fn labels_that_cannot_be_are_refused() {
+        assert_eq!(
+            one(&[json!(1), json!(1)], &[]),
+            "every record has the label `1`, so there is nothing to learn"
+        );
+        assert_eq!(
+            one(&[json!("a"), Value::Null], &[]),
+            "line 2: the record has no label, no other field than its text"
+        );
+        assert_eq!(one(&[json!("a"), json!({"b": 1})], &[]), "line 2: `{\"b\":1}` is no label");
+        assert_eq!(one(&[json!("a"), json!(" ")], &[]), "line 2: ` ` is no label");
+        assert_eq!(
+            one(&[json!("a"), json!("b"), json!("c")], &["num_labels=2"]),
+            "there are 3 labels where num_labels is 2: `a`, `b` and `c`"
+        );
+        let texts: Vec<Value> = (0..200).map(|n| json!(format!("text {n:03}"))).collect();
+        assert_eq!(
+            one(&texts, &[]),
+            "200 records have 200 labels: `text 000`, `text 001` and `text 002` and others"
+        );
+    }
 }

@@ -86,13 +86,16 @@ impl<'a> Maker<'a> {
         follows.and_then(|kind| self.evaluator.task.reader.lacks(kind, record)).map_or(Ok(()), Err)
     }
 
-    /// There is something to learn from an example: a word to find, a tag. Without, a mean over nothing would
-    /// be no number.
+    /// There is something to learn from an example: a word to find, a tag, a token after another. Without, a
+    /// mean over nothing would be no number.
     fn teaches(&self, (sequences, target): &Sequences) -> bool {
-        let text = || sequences.iter().flat_map(|sequence| &sequence.tokens).any(|t| t.sequence.is_some());
+        let has_text = |sequence: &Encoding| sequence.tokens.iter().any(|token| token.sequence.is_some());
         match (self.head, target) {
             (_, Target::Tokens(labels)) => labels.iter().any(|label| *label != IGNORED),
-            (Head::FillMask | Head::FillMaskAndNextSentence | Head::Continuation, _) => text(),
+            (Head::FillMask | Head::FillMaskAndNextSentence, _) => sequences.iter().any(has_text),
+            (Head::Continuation, _) => {
+                sequences.iter().any(|sequence| has_text(sequence) && sequence.tokens.len() > 1)
+            }
             _ => true,
         }
     }
@@ -110,7 +113,9 @@ impl<'a> Maker<'a> {
             Gold::Classes(marks) => {
                 Target::Numbers(marks.iter().map(|mark| f32::from(u8::from(*mark))).collect())
             }
-            Gold::Numbers(numbers) => Target::Numbers(numbers.iter().map(|number| *number as f32).collect()),
+            Gold::Numbers(numbers) => {
+                Target::Numbers(numbers.iter().map(|number| narrowed(*number)).collect::<Result<_, _>>()?)
+            }
             Gold::Tags(tags) => tags_of(sequences, &tags),
             Gold::Answers(_) => return Err(self.evaluator.lacking(record)),
         })
@@ -135,7 +140,7 @@ impl<'a> Maker<'a> {
             }
         };
         let sequences = sequences.into_iter().enumerate();
-        Ok(sequences.map(|(number, sequence)| (target(number, &sequence), sequence)).map(single).collect())
+        Ok(sequences.map(|(number, sequence)| (target(number, &sequence), sequence)).map(of_one).collect())
     }
 
     /// A text in pieces. What ends the text, which a model must learn to write, ends the last of them alone.
@@ -143,7 +148,7 @@ impl<'a> Maker<'a> {
         let mut pieces = self.evaluator.task.tokenizer.pieces(&record.text, self.evaluator.task.limit)?;
         let last = pieces.len().saturating_sub(1);
         pieces.iter_mut().take(last).for_each(Encoding::open_end);
-        Ok(pieces.into_iter().map(|piece| single((Target::Text, piece))).collect())
+        Ok(pieces.into_iter().map(|piece| of_one((Target::Text, piece))).collect())
     }
 
     /// Each text of a record alone.
@@ -152,7 +157,7 @@ impl<'a> Maker<'a> {
         let texts = std::iter::once(record.text.clone()).chain(pair);
         let task = &self.evaluator.task;
         texts
-            .map(|text| Ok(single((Target::Text, task.tokenizer.encode(&text, None, task.limit)?))))
+            .map(|text| Ok(of_one((Target::Text, task.tokenizer.encode(&text, None, task.limit)?))))
             .collect()
     }
 
@@ -169,14 +174,21 @@ impl<'a> Maker<'a> {
         let place = |window: Encoding| {
             let inside = answer.as_ref().and_then(|answer| span::tokens(&window, answer));
             let (start, end) = inside.unwrap_or_else(|| span::nowhere(&window, cls));
-            single((Target::Span(start, end), window))
+            of_one((Target::Span(start, end), window))
         };
         Ok(Ok(self.evaluator.task.sequences(record)?.into_iter().map(place).collect()))
     }
 }
 
-fn single((target, sequence): (Target, Encoding)) -> Sequences {
+fn of_one((target, sequence): (Target, Encoding)) -> Sequences {
     (vec![sequence], target)
+}
+
+/// A number as labels hold it.
+fn narrowed(number: f64) -> Result<f32, Failure> {
+    let narrow = number as f32;
+    let too_large = || Failure::input(format!("the label `{number:e}` is too large for a 32-bit float"));
+    narrow.is_finite().then_some(narrow).ok_or_else(too_large)
 }
 
 /// An example as small as it gets.

@@ -138,7 +138,7 @@ mod tests {
             if made.gold == Some(Value::from(0)) {
                 follow += 1;
                 assert_eq!(first.0, second.0);
-                assert_eq!(first.1.parse::<u32>().unwrap() + 1, second.1.parse().unwrap());
+                assert_eq!(first.1.parse::<u32>().unwrap() + 1, second.1.parse::<u32>().unwrap());
             } else {
                 assert!(first.0 != second.0 || second.1 == "after", "{made:?}");
             }
