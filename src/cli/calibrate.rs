@@ -4,6 +4,7 @@ use super::{
     Stop,
     args::{self, Shard},
     calibrated::{self, Folder, STATISTICS, Table},
+    checksum::{Checksum, unreadable},
     interrupt,
     model::{self, Named},
     output::{Existing, write_file},
@@ -22,7 +23,7 @@ use crate::{
 use clap::ValueEnum;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -348,7 +349,7 @@ fn settings(session: &Session) -> String {
     let mut fields = Checksum::default();
     // In the order of their names, whatever that in the file is.
     for (name, value) in session.config().fields().iter().collect::<BTreeMap<_, _>>() {
-        fields.0.update(format!("{name} {value}\n").as_bytes());
+        fields.add(&format!("{name} {value}\n"));
     }
     fields.text()
 }
@@ -358,44 +359,10 @@ fn watched(session: &Session) -> Result<String, Failure> {
     let mut names = Checksum::default();
     for quantizer in &session.graph()?.quantizers {
         if calibrator::is_watched(quantizer) {
-            names.0.update(format!("{} {:?}\n", quantizer.name, quantizer.scheme.axis).as_bytes());
+            names.add(&format!("{} {:?}\n", quantizer.name, quantizer.scheme.axis));
         }
     }
     Ok(names.text())
-}
-
-/// CRC-32 of what goes by.
-#[derive(Default)]
-struct Checksum(crc32fast::Hasher);
-
-impl Checksum {
-    /// The content of a file, which has to be there when it is read again.
-    fn file(&mut self, path: &Path) -> Result<(), Failure> {
-        let failed = |error: io::Error| unreadable(path, &error);
-        let mut file = fs::File::open(path).map_err(failed)?;
-        let kind = file.metadata().map_err(failed)?;
-        if !kind.is_file() && !kind.is_dir() {
-            return Err(Failure::usage(format!("`{}` cannot be read twice", path.display()))
-                .help("write the records to a file, or give `-` and send them to standard input"));
-        }
-        io::copy(&mut file, self).map_err(failed)?;
-        Ok(())
-    }
-
-    fn text(self) -> String {
-        format!("{:08x}", self.0.finalize())
-    }
-}
-
-impl io::Write for Checksum {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 fn options(arguments: &args::Calibrate) -> Options {
@@ -420,14 +387,4 @@ fn read(path: &Path) -> Result<Saved, Failure> {
 fn write(path: &Path, saved: &Saved) -> Result<(), Failure> {
     let bytes = saved.to_bytes().map_err(|problem| Failure::outside(problem.to_string()))?;
     write_file(path, &bytes, Existing::Replace)
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::NotFound => Failure::input(format!("there is no file `{}`", path.display())),
-        io::ErrorKind::IsADirectory => {
-            Failure::input(format!("`{}` is a folder, not a file", path.display()))
-        }
-        _ => Failure::outside(format!("`{}` cannot be read: {error}", path.display())),
-    }
 }

@@ -7,6 +7,7 @@ pub mod args;
 mod calibrate;
 mod calibrated;
 mod check;
+mod checksum;
 mod compare;
 mod comparing;
 mod eval;

@@ -38,12 +38,7 @@ impl<'a> From<&'a args::Model> for Named<'a> {
 /// # Errors
 /// The spec has errors, there is no such checkpoint, or the engine is not there.
 pub fn open(named: Named<'_>, engine: &args::Engine, screen: Screen) -> Result<Session, Stop> {
-    use_threads(engine.machine.threads)?;
-    let computed = Engine {
-        device: device(engine.machine.device.as_deref().unwrap_or("cpu"))?,
-        dtype: dtype(engine.machine.dtype),
-        quantize: !engine.float,
-    };
+    let computed = computing(&engine.machine, !engine.float)?;
     let spec = spec::read(named.spec)?;
     let program = spec::load(&spec, named.recipe)?;
     let mut checkpoint = settings::checkpoint(named.checkpoint, screen)?;
@@ -53,6 +48,16 @@ pub fn open(named: Named<'_>, engine: &args::Engine, screen: Screen) -> Result<S
         checkpoint.overlay(ranges)?;
     }
     Ok(Session::new(program, checkpoint, computed))
+}
+
+/// What a machine is to compute with. Starts its processor threads, as [`open`] does.
+///
+/// # Errors
+/// There is no such device, or it cannot be used.
+pub fn computing(machine: &args::Machine, quantize: bool) -> Result<Engine, Failure> {
+    use_threads(machine.threads)?;
+    let device = device(machine.device.as_deref().unwrap_or("cpu"))?;
+    Ok(Engine { device, dtype: dtype(machine.dtype), quantize })
 }
 
 /// Reads the weights, and the vocabulary meanwhile. Gives how the outputs are

@@ -14,6 +14,10 @@ pub struct Progress {
     bar: ProgressBar,
     screen: Screen,
     noun: &'static str,
+    /// What is told besides.
+    told: String,
+    /// What was done before.
+    before: u64,
     started: Instant,
     written: Instant,
 }
@@ -35,7 +39,22 @@ impl Progress {
         }
         bar.set_message(noun);
         let now = Instant::now();
-        Progress { bar, screen, noun, started: now, written: now }
+        Progress { bar, screen, noun, told: String::new(), before: 0, started: now, written: now }
+    }
+
+    /// So many were done before, in another run: they do not count for how fast it is.
+    #[must_use]
+    pub fn after(mut self, done: u64) -> Progress {
+        self.bar.set_position(done);
+        self.bar.reset_eta();
+        self.before = done;
+        self
+    }
+
+    /// Something to tell with the count, such as how good it is so far.
+    pub fn tell(&mut self, told: String) {
+        self.bar.set_message(format!("{}, {told}", self.noun));
+        self.told = told;
     }
 
     /// So many more are done.
@@ -62,18 +81,23 @@ impl Progress {
 
     fn line(&self) -> String {
         let done = self.bar.position();
-        let rate = done as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+        let rate = done.saturating_sub(self.before) as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
         let Some(total) = self.bar.length() else {
-            return format!("{} {}, {rate:.1} per second\n", HumanCount(done), self.noun);
+            return format!("{} {}, {rate:.1} per second{}\n", HumanCount(done), self.noun, self.told());
         };
         let left = total.saturating_sub(done) as f64 / rate.max(1e-9);
         format!(
-            "{} of {} {}, {rate:.1} per second, {} left\n",
+            "{} of {} {}, {rate:.1} per second, {} left{}\n",
             HumanCount(done),
             HumanCount(total),
             self.noun,
-            HumanDuration(Duration::from_secs_f64(left.min(1e9)))
+            HumanDuration(Duration::from_secs_f64(left.min(1e9))),
+            self.told()
         )
+    }
+
+    fn told(&self) -> String {
+        if self.told.is_empty() { String::new() } else { format!(", {}", self.told) }
     }
 }
 
@@ -87,5 +111,7 @@ mod tests {
         progress.advance(1);
         progress.advance(2);
         assert!(progress.line().starts_with("3 of 4 records, "), "{}", progress.line());
+        progress.tell("loss 0.5".to_owned());
+        assert!(progress.line().ends_with(" left, loss 0.5\n"), "{}", progress.line());
     }
 }
