@@ -73,7 +73,7 @@
 //! | [`sensitivity`] | which quantizers cost accuracy, and a recipe without them |
 //! | [`session`] | a spec and a checkpoint, called in any way the spec allows, and its weights changed |
 //! | [`calibrator`] | ranges from data: a float run observed, and each quantizer's range chosen |
-//! | [`training`] | optimizers, learning rates, and what a training run goes on from |
+//! | [`training`] | a model's parameters changed step by step: optimizers, teachers, and what a run goes on from |
 //! | [`page`] | the report on a calibrated model: a page of HTML |
 //! | [`report`] | diagnostics drawn for people and programs |
 //! | [`cli`] | the command line, one file a command |

@@ -30,7 +30,8 @@ const ROWS: &[&[&str]] = &[
     &["backends", "onnx"],
     &["tasks"],
     &["session"],
-    &["calibrator", "training"],
+    &["calibrator"],
+    &["training"],
     &["page", "report"],
     &["cli"],
 ];
