@@ -38,6 +38,7 @@ mod sites;
 pub mod spec;
 mod table;
 mod tensors;
+mod train;
 mod tree;
 
 use crate::{backends::candle::keep_freed_memory, failure::Failure, source::Sources};
@@ -98,6 +99,7 @@ fn dispatch(command: &Command, screen: Screen) -> Result<ExitCode, Stop> {
         Command::Explain(arguments) => explain::explain(arguments, screen),
         Command::Report(arguments) => report::report(arguments, screen),
         Command::Run(arguments) => run::run(arguments, screen),
+        Command::Train(arguments) => train::train(arguments, screen),
         Command::Calibrate(arguments) => calibrate::calibrate(arguments, screen),
         Command::Sensitivity(arguments) => sensitivity::sensitivity(arguments, screen),
         Command::Export(arguments) => export::export(arguments, screen),

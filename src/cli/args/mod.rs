@@ -9,6 +9,7 @@ mod lint;
 mod run;
 mod shared;
 mod spec;
+mod train;
 
 pub use calibrate::{Calibrate, Shard};
 pub use compare::Compare;
@@ -19,6 +20,7 @@ pub use lint::Lint;
 pub use run::{Input, Reading, Run};
 pub use shared::{Data, Engine, FloatType, Format, Machine, Model};
 pub use spec::{Check, Explain, Fmt, Form, List, New, Settings, Show};
+pub use train::{Course, EstimateRanges, Fall, TeacherFlags, Train, TrainingData, TrainingMachine};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -86,6 +88,8 @@ pub enum Command {
     Explain(Explain),
     /// Run a model on text, on a file of records, or on tensors
     Run(Box<Run>),
+    /// Train a model on labelled data: in float, or with its quantizers on
+    Train(Box<Train>),
     /// Give every quantizer its range, from data
     Calibrate(Box<Calibrate>),
     /// Write a page on what each quantizer saw, its range, and what it costs
