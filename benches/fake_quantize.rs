@@ -21,6 +21,7 @@ use serde_json::json;
 use std::{
     collections::{BTreeMap, HashMap},
     error::Error,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -44,7 +45,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(path) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) {
         let checkpoint =
             Checkpoint::open(&path, &HubOptions::from_env()).map_err(|failure| format!("{failure:?}"))?;
-        let name = checkpoint.folder().file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = checkpoint
+            .folder()
+            .path()
+            .and_then(Path::file_name)
+            .map(|name| name.to_string_lossy().into_owned());
         compare(&name.unwrap_or(path), "sentence-embedding", &checkpoint.config, |graph| {
             stored(&checkpoint, graph)
         })?;

@@ -160,7 +160,7 @@ fn real() -> Option<Real> {
     let folder = data.join("all-MiniLM-L6-v2-f16");
     let text = std::fs::read_to_string(folder.join("config.json")).unwrap();
     let config = Config::parse(&text, "config.json").unwrap();
-    Some(Real { tokenizer: Tokenizer::load(&folder, &config).unwrap(), data, config })
+    Some(Real { tokenizer: Tokenizer::load(folder.as_path(), &config).unwrap(), data, config })
 }
 
 impl Real {

@@ -1,11 +1,14 @@
-//! What the user named: a folder, a file of weights, or a model on the hub.
+//! What the user named: a bundled checkpoint, a folder, a file of weights, or a model on the hub.
 
+use super::bundled::Bundled;
 use crate::failure::{Failure, Message};
 use std::path::{Path, PathBuf};
 
 /// What a location names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Location {
+    /// A checkpoint that the binary carries.
+    Bundled(&'static Bundled),
     /// A folder in HuggingFace's layout.
     Folder(PathBuf),
     /// A file of weights, or the index of its shards, beside its `config.json`.
@@ -22,8 +25,12 @@ pub(super) struct HubId {
 }
 
 impl Location {
-    /// What is there under this path, or else the hub id it can be read as.
+    /// The bundled checkpoint with this name, or what is there under this path, or
+    /// else the hub id it can be read as. `./NAME` is never a bundled one.
     pub(super) fn parse(text: &str) -> Result<Location, Failure> {
+        if let Some(bundled) = Bundled::find(text) {
+            return Ok(Location::Bundled(bundled));
+        }
         let path = Path::new(text);
         match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => Ok(Location::Folder(path.to_owned())),

@@ -1,4 +1,4 @@
-//! A file mapped into memory, read-only.
+//! A file mapped into memory, read-only, or one that the binary carries.
 
 use crate::failure::Failure;
 use memmap2::Mmap;
@@ -6,9 +6,11 @@ use std::{fs::File, io::ErrorKind, ops::Range, path::Path};
 
 /// The bytes of a file, read as they are touched.
 #[derive(Debug)]
-pub(super) struct MappedFile {
-    /// `None` for an empty file, which cannot be mapped.
-    map: Option<Mmap>,
+pub(super) enum MappedFile {
+    /// One on the disk.
+    Map(Mmap),
+    /// One in the binary, or an empty one, which cannot be mapped.
+    Static(&'static [u8]),
 }
 
 impl MappedFile {
@@ -21,25 +23,28 @@ impl MappedFile {
         }
         let file = File::open(path).map_err(|error| reading(path, &error))?;
         if metadata.len() == 0 {
-            return Ok(MappedFile { map: None });
+            return Ok(MappedFile::Static(&[]));
         }
         // SAFETY: the map is read-only and private to this value. Another process that
         // shortens the file meanwhile would raise SIGBUS; files of weights are
         // replaced, not rewritten in place, by every tool that writes them.
         let map = unsafe { Mmap::map(&file) }.map_err(|error| reading(path, &error))?;
-        Ok(MappedFile { map: Some(map) })
+        Ok(MappedFile::Map(map))
     }
 
     /// All of it.
     pub(super) fn bytes(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or_default()
+        match self {
+            MappedFile::Map(map) => map,
+            MappedFile::Static(bytes) => bytes,
+        }
     }
 
     /// Gives the pages of a range back to the system: what has been read and
     /// converted need not stay in memory beside its copy.
     pub(super) fn forget(&self, range: &Range<usize>) {
         #[cfg(unix)]
-        if let Some(map) = &self.map {
+        if let MappedFile::Map(map) = self {
             // SAFETY: the map is a read-only view of a file, so a page that is
             // touched again is read again, with the same content. Advice that the
             // system refuses changes nothing but the memory in use.

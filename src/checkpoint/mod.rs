@@ -1,7 +1,7 @@
 //! Checkpoints: a model's settings, tokenizer files and weights, from a
-//! HuggingFace folder, a file of weights beside its config, or the hub.
+//! HuggingFace folder, a file of weights beside its config, the hub, or the binary.
 //!
-//! A location is resolved to a folder (`location`, `hub`); its weights are one
+//! A location is resolved to a folder (`location`, `hub`, `bundled`); its weights are one
 //! file or shards (`weights`); a file of either format gives a directory of names
 //! and places without its data being read (`tensor_file`, `safetensors`, `torch`,
 //! `pickle`); and the tensors that a spec wants are found by name, checked, and
@@ -9,9 +9,11 @@
 //! ones (`fresh`). Everything a file says is bounded by
 //! the file's own size, and nothing in it is executed.
 
+mod bundled;
 mod config_file;
 mod decode;
 mod fingerprint;
+mod folder;
 mod fresh;
 mod hub;
 mod load;
@@ -31,6 +33,8 @@ mod trained;
 mod weights;
 mod write;
 
+pub use bundled::Bundled;
+pub use folder::Folder;
 pub use fresh::Fresh;
 pub use hub::HubOptions;
 pub use load::{Loaded, Note, Wanted};
@@ -58,7 +62,7 @@ pub struct Checkpoint {
     pub config: Config,
     /// What the user called it.
     location: String,
-    folder: PathBuf,
+    folder: Folder,
     /// The file of weights that was named; `None` to look for one.
     file: Option<PathBuf>,
     /// Where files come from that are not in the folder yet.
@@ -68,10 +72,10 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a local HuggingFace folder, a file of weights (or the index of its
-    /// shards) beside its `config.json`, or a hub id `org/name[@revision]`. From
-    /// the hub it fetches `config.json` and the tokenizer's files, what is not in
-    /// the cache; weights are fetched when they are loaded.
+    /// Opens a bundled checkpoint, a local HuggingFace folder, a file of weights (or
+    /// the index of its shards) beside its `config.json`, or a hub id
+    /// `org/name[@revision]`. From the hub it fetches `config.json` and the tokenizer's
+    /// files, what is not in the cache; weights are fetched when they are loaded.
     ///
     /// # Errors
     /// There is no such folder, file or model, or its `config.json` is absent or
@@ -79,6 +83,7 @@ impl Checkpoint {
     pub fn open(location: &str, hub: &HubOptions) -> Result<Checkpoint, Failure> {
         let place = Location::parse(location)?;
         let (folder, file, model) = match place {
+            Location::Bundled(bundled) => return Checkpoint::bundled(bundled),
             Location::Folder(folder) => (folder, None, None),
             Location::File(file) => (folder_of(&file), Some(file), None),
             Location::Hub(id) => {
@@ -98,17 +103,33 @@ impl Checkpoint {
                 .help("a checkpoint is a folder with config.json and the model's weights, as `save_pretrained` writes it"));
         }
         let config = Config::load(&config)?;
-        Ok(Checkpoint { config, location: location.into(), folder, file, hub: model, overlays: Vec::new() })
+        let (location, folder) = (location.to_owned(), Folder::OnDisk(folder));
+        Ok(Checkpoint { config, location, folder, file, hub: model, overlays: Vec::new() })
+    }
+
+    /// Opens a checkpoint that the binary carries.
+    ///
+    /// # Errors
+    /// It has no `config.json`, or one that cannot be read.
+    pub fn bundled(bundled: &'static Bundled) -> Result<Checkpoint, Failure> {
+        let folder = Folder::Bundled(bundled);
+        let place = folder.place_of("config.json");
+        let text = bundled.file("config.json").map(str::from_utf8);
+        let text = text.and_then(Result::ok).ok_or_else(|| Failure::input(format!("{place} is no text")))?;
+        let config = Config::parse(text, place).map_err(Failure::input)?;
+        let location = bundled.name.to_owned();
+        Ok(Checkpoint { config, location, folder, file: None, hub: None, overlays: Vec::new() })
     }
 
     /// The folder that holds its files: for a model of the hub, of the cache.
-    pub fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Folder {
         &self.folder
     }
 
-    /// A file of the checkpoint, such as `tokenizer.json`; `None` where it has none.
+    /// A file of the checkpoint on the disk, such as `tokenizer.json`; `None` where it
+    /// has none there.
     pub fn file(&self, name: &str) -> Option<PathBuf> {
-        Some(self.folder.join(name)).filter(|path| path.is_file())
+        Some(self.folder.path()?.join(name)).filter(|path| path.is_file())
     }
 
     /// Lays the ranges (`_amax`) of a file over the checkpoint's. A later file's
@@ -129,9 +150,11 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Its weights are on the disk, so that reading them fetches nothing.
+    /// Its weights are on the disk or in the binary, so that reading them fetches nothing.
     pub fn has_weights(&self) -> bool {
-        self.file.is_some() || weights::NAMES.iter().any(|name| self.file(name).is_some())
+        matches!(self.folder, Folder::Bundled(_))
+            || self.file.is_some()
+            || weights::NAMES.iter().any(|name| self.file(name).is_some())
     }
 
     /// Opens the weights: names and shapes are read, data is not. From the hub
@@ -140,9 +163,10 @@ impl Checkpoint {
     /// # Errors
     /// There are none, or a file is damaged.
     pub fn weights(&self) -> Result<Weights, Failure> {
-        let path = match &self.file {
-            Some(file) => file.clone(),
-            None => self.find_weights()?,
+        let path = match (&self.folder, &self.file) {
+            (Folder::Bundled(bundled), _) => return Weights::bundled(bundled),
+            (Folder::OnDisk(_), Some(file)) => file.clone(),
+            (Folder::OnDisk(_), None) => self.find_weights()?,
         };
         Weights::open(&path, |shard| self.find(shard))
     }
@@ -171,14 +195,13 @@ impl Checkpoint {
     fn no_weights(&self) -> Failure {
         let names = weights::NAMES.join(", ");
         let failure = Failure::input(format!("{} has no weights: there is none of {names}", self.location));
-        match other_weights(&self.folder) {
+        let Some(folder) = self.folder.path() else { return failure };
+        match other_weights(folder) {
             Some(other)
                 if other.ends_with(".safetensors") || other.ends_with(".bin") || other.ends_with(".pt") =>
             {
-                failure.help(format!(
-                    "to load {other}, name the file itself: {}",
-                    self.folder.join(&other).display()
-                ))
+                failure
+                    .help(format!("to load {other}, name the file itself: {}", folder.join(&other).display()))
             }
             Some(other) => failure.help(format!(
                 "{other} holds weights of another framework: load it in HuggingFace and `save_pretrained` it"

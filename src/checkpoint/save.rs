@@ -12,7 +12,7 @@ use crate::{
 };
 use ::safetensors::{Dtype, View};
 use serde_json::{Map, Value};
-use std::{borrow::Cow, cell::Cell, collections::BTreeMap, fs, io::Write, path::Path};
+use std::{borrow::Cow, cell::Cell, collections::BTreeMap, io::Write, path::Path};
 
 /// Small files that belong to a model, copied as they are where it has them.
 const BESIDE: [&str; 2] = ["added_tokens.json", "generation_config.json"];
@@ -122,9 +122,7 @@ impl Checkpoint {
             Ok(())
         };
         for name in TOKENIZER.iter().chain(&BESIDE) {
-            let Some(path) = self.file(name) else { continue };
-            let bytes = fs::read(&path)
-                .map_err(|error| Failure::outside(format!("{} cannot be read: {error}", path.display())))?;
+            let Some(bytes) = self.folder.read(name)? else { continue };
             stage(name, &bytes)?;
         }
         stage("config.json", format!("{:#}\n", Value::Object(config.clone())).as_bytes())?;

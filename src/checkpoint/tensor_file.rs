@@ -12,7 +12,7 @@ use super::{
 use crate::failure::Failure;
 use ::safetensors::Dtype;
 use candle_core::{DType, Device, Tensor};
-use std::{borrow::Cow, collections::BTreeMap, ops::Range, path::Path};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Display, ops::Range, path::Path};
 
 /// Where a file keeps its tensors, by name.
 pub(super) type Directory = BTreeMap<String, Stored>;
@@ -50,15 +50,23 @@ impl TensorFile {
     /// Maps the file and reads its directory, not its data. The format is told
     /// from the content. Nothing in a pickle is executed.
     pub fn open(path: &Path) -> Result<TensorFile, Failure> {
-        let map = MappedFile::open(path)?;
+        TensorFile::read_directory(mapped::file_name(path), &path.display(), MappedFile::open(path)?)
+    }
+
+    /// A file that the binary carries.
+    pub(super) fn bundled(name: &str, bytes: &'static [u8]) -> Result<TensorFile, Failure> {
+        TensorFile::read_directory(name.to_owned(), &name, MappedFile::Static(bytes))
+    }
+
+    fn read_directory(name: String, place: &dyn Display, map: MappedFile) -> Result<TensorFile, Failure> {
         let directory = directory(map.bytes()).map_err(|problem| {
-            let failure = Failure::input(format!("{}: {}", path.display(), problem.text));
+            let failure = Failure::input(format!("{place}: {}", problem.text));
             match problem.help {
                 Some(help) => failure.help(help),
                 None => failure,
             }
         })?;
-        Ok(TensorFile { name: mapped::file_name(path), map, directory })
+        Ok(TensorFile { name, map, directory })
     }
 
     /// The file's name, without its folder.

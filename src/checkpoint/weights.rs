@@ -1,6 +1,6 @@
 //! The files that hold a checkpoint's weights.
 
-use super::{config_file, mapped::file_name, tensor_file::TensorFile};
+use super::{bundled::Bundled, config_file, mapped::file_name, tensor_file::TensorFile};
 use crate::failure::Failure;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,9 +41,20 @@ impl Weights {
         if path.extension().is_some_and(|extension| extension == "json") {
             return Weights::sharded(name, path, find);
         }
-        let file = TensorFile::open(path)?;
+        Ok(Weights::single(name, TensorFile::open(path)?))
+    }
+
+    /// The weights of a checkpoint that the binary carries.
+    pub(super) fn bundled(bundled: &Bundled) -> Result<Weights, Failure> {
+        let [name, ..] = NAMES;
+        let bytes = bundled.file(name);
+        let bytes = bytes.ok_or_else(|| Failure::input(format!("`{}` has no {name}", bundled.name)))?;
+        Ok(Weights::single(name.to_owned(), TensorFile::bundled(name, bytes)?))
+    }
+
+    fn single(name: String, file: TensorFile) -> Weights {
         let places = file.names().map(|(name, ..)| (name.to_owned(), 0)).collect();
-        Ok(Weights { name, files: vec![file], places })
+        Weights { name, files: vec![file], places }
     }
 
     fn sharded(

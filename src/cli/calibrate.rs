@@ -16,6 +16,7 @@ use super::{
 use crate::{
     calibration::Saved,
     calibrator::{self, Calibrator, Choice, Counting, Origin},
+    checkpoint,
     failure::Failure,
     session::Session,
     tasks::{EvenBatch, EvenBatches, Options},
@@ -93,7 +94,7 @@ struct Work {
 
 impl Work {
     /// Sees that nothing is in the way.
-    fn new(arguments: &args::Calibrate, checkpoint: &Path) -> Result<Work, Failure> {
+    fn new(arguments: &args::Calibrate, checkpoint: &checkpoint::Folder) -> Result<Work, Failure> {
         let output = &arguments.output;
         if let Some(shard) = arguments.shard {
             if output.is_dir() {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     calibrator::{Amax, Outcome, Row},
+    checkpoint,
     failure::Failure,
     graph::Graph,
     session::Session,
@@ -80,13 +81,13 @@ impl Folder {
     ///
     /// # Errors
     /// It is a file, or the checkpoint's.
-    pub fn new(path: &Path, checkpoint: &Path) -> Result<Folder, Failure> {
+    pub fn new(path: &Path, checkpoint: &checkpoint::Folder) -> Result<Folder, Failure> {
         if path.exists() && !path.is_dir() {
             return Err(Failure::usage(format!("`{}` is a file, but a folder is written", path.display()))
                 .help("choose another name with `-o FOLDER`"));
         }
         let whole = |path: &Path| fs::canonicalize(path).ok();
-        if whole(path).is_some() && whole(path) == whole(checkpoint) {
+        if whole(path).is_some() && whole(path) == checkpoint.path().and_then(whole) {
             return Err(Failure::usage(format!("`{}` is the checkpoint itself", path.display()))
                 .help("choose another folder with `-o FOLDER`, so that the float weights stay as they are"));
         }

@@ -57,7 +57,15 @@ pub fn export(arguments: &args::Export, screen: Screen) -> Result<ExitCode, Stop
 fn read(arguments: &args::Export, session: &Session) -> Vec<PathBuf> {
     let sources = session.program().sources.iter().map(|(_, source)| PathBuf::from(&source.name));
     let flags = [&arguments.target.amax, &arguments.model.recipe].into_iter().flatten().cloned();
-    let folder = fs::read_dir(session.folder()).into_iter().flatten().flatten().map(|entry| entry.path());
+    let folder = session
+        .folder()
+        .path()
+        .map(fs::read_dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
     let exported = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name.ends_with(".onnx") || name.ends_with(".onnx.data")

@@ -67,9 +67,9 @@ pub fn computing(machine: &args::Machine, quantize: bool) -> Result<Engine, Fail
 /// The spec does not fit the config, the checkpoint does not fit the spec, or the
 /// tokenizer is missing or broken.
 pub fn prepare(session: &mut Session, config: &Config) -> Result<(Vec<Answer>, Tokenizer), Failure> {
-    let folder = session.folder().to_owned();
+    let folder = session.folder().clone();
     thread::scope(|scope| {
-        let tokenizer = scope.spawn(|| Tokenizer::load(&folder, config));
+        let tokenizer = scope.spawn(|| Tokenizer::load(folder, config));
         let answers = session.prepare()?;
         let tokenizer = tokenizer.join();
         let tokenizer =

@@ -3,7 +3,7 @@
 use super::calibrated::{Entry, TABLE, Table};
 use crate::{
     calibrator::Amax,
-    checkpoint::{Checkpoint, Wanted},
+    checkpoint::{Checkpoint, Folder, Wanted},
     failure::Failure,
     graph::{Graph, Quantizer},
     passes::range_shape,
@@ -11,7 +11,7 @@ use crate::{
     ranges::{self, constrain},
 };
 use candle_core::{DType, Device};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs};
 
 /// The longest table of ranges, in bytes; a line for a quantizer has some 300.
 const LIMIT: u64 = 64 << 20;
@@ -126,16 +126,15 @@ fn entries(quantizer: &Quantizer) -> Vec<(String, Vec<String>)> {
 }
 
 /// The table in a folder; `None` where there is none.
-fn read_table(folder: &Path) -> Result<Option<Table>, Failure> {
-    let path = folder.join(TABLE);
-    let Ok(found) = fs::metadata(&path) else { return Ok(None) };
+fn read_table(folder: &Folder) -> Result<Option<Table>, Failure> {
     let damaged = |what: String| {
-        Failure::input(format!("{} cannot be read: {what}", path.display()))
+        Failure::input(format!("{} cannot be read: {what}", folder.place_of(TABLE)))
             .help("calibrate again, or remove the file to do without what it says")
     };
-    if found.len() > LIMIT {
+    let found = folder.path().and_then(|path| fs::metadata(path.join(TABLE)).ok());
+    if found.is_some_and(|found| found.len() > LIMIT) {
         return Err(damaged(format!("it is longer than {LIMIT} bytes")));
     }
-    let text = fs::read_to_string(&path).map_err(|error| damaged(error.to_string()))?;
-    ron::from_str(&text).map(Some).map_err(|error| damaged(error.to_string()))
+    let Some(bytes) = folder.read(TABLE)? else { return Ok(None) };
+    ron::de::from_bytes(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
 }

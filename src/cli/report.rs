@@ -13,6 +13,7 @@ use super::{
 use crate::{
     calibration::{Quality, Saved},
     calibrator::{self, Amax, Calibrator, Counting, Origin, Surveyed},
+    checkpoint::Folder,
     failure::Failure,
     graph::{Graph, Quantizer},
     page::{self, Page, Picture},
@@ -22,9 +23,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    io::{self, Write},
-    path::Path,
+    io::Write,
     process::ExitCode,
 };
 
@@ -95,23 +94,18 @@ fn refuse(known: &Known, graph: &Graph, arguments: &args::Report) -> Result<(), 
 }
 
 /// What was counted, under the names of the graph; `None` without a file of it.
-fn counted(folder: &Path, graph: &Graph, screen: Screen) -> Result<Option<Calibrator>, Failure> {
-    let path = folder.join(STATISTICS);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Failure::outside(format!("{} cannot be read: {error}", path.display()))),
-    };
+fn counted(folder: &Folder, graph: &Graph, screen: Screen) -> Result<Option<Calibrator>, Failure> {
+    let Some(bytes) = folder.read(STATISTICS)? else { return Ok(None) };
+    let place = folder.place_of(STATISTICS);
     let mut saved = Saved::from_bytes(&bytes).map_err(|problem| {
-        Failure::input(format!("{}: {problem}", path.display()))
+        Failure::input(format!("{place}: {problem}"))
             .help("calibrate again, or remove the file to do without histograms of activations")
     })?;
     let names: BTreeMap<&str, &str> =
         graph.quantizers.iter().map(|quantizer| (bare(&quantizer.name), quantizer.name.as_str())).collect();
-    if !Origin::of(&saved, &path.display().to_string())?.is_whole() {
+    if !Origin::of(&saved, &place)?.is_whole() {
         screen.warning(&format!(
-            "{} is of a calibration that was not finished, and is not used: finish it with `--resume`",
-            path.display()
+            "{place} is of a calibration that was not finished, and is not used: finish it with `--resume`"
         ));
         return Ok(None);
     }
@@ -154,7 +148,7 @@ impl Gathered<'_> {
     fn notes(&self, has_statistics: bool) -> Vec<String> {
         let mut notes = Vec::new();
         let quantizers = &self.graph.quantizers;
-        let folder = self.session.folder().display();
+        let folder = self.session.folder();
         let unseen = quantizers.iter().filter(|quantizer| {
             quantizer.scheme.range != RangeSource::Dynamic && !self.surveyed.contains_key(&quantizer.name)
         });

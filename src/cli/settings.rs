@@ -3,13 +3,14 @@
 
 use super::{args, screen::Screen};
 use crate::{
-    checkpoint::{Checkpoint, HubOptions, Progress},
+    checkpoint::{Bundled, Checkpoint, HubOptions, Progress},
     compile::Program,
     config::Config,
     failure::Failure,
     names::nearest,
 };
 use serde_json::Map;
+use std::path::Path;
 
 /// Fields that no spec has to read: they say how texts are cut and answers shown.
 const FOR_ANSWERS: [&str; 6] =
@@ -33,6 +34,11 @@ pub fn given(settings: &args::Settings, screen: Screen) -> Result<(Config, Optio
 
 /// The checkpoint at a location; what has to be fetched shows as the screen allows.
 pub fn checkpoint(location: &str, screen: Screen) -> Result<Checkpoint, Failure> {
+    if Bundled::find(location).is_some() && Path::new(location).exists() {
+        screen.note(&format!(
+            "`{location}` is the checkpoint that comes with qdqc; the one here is `./{location}`"
+        ));
+    }
     let progress = if screen.terminal { Progress::Bar } else { Progress::Lines };
     Checkpoint::open(location, &HubOptions { progress, ..HubOptions::from_env() })
 }

@@ -13,7 +13,7 @@ pub use crate::backends::candle::{Gradients, Pass};
 use crate::{
     answer::Answer,
     backends::candle::{Executor, Inspector, Variants, lay_out},
-    checkpoint::{Checkpoint, Loaded, Note, Wanted},
+    checkpoint::{Checkpoint, Folder, Loaded, Note, Wanted},
     compile::{Checked, Given, GivenTensor, Options, Program, compile},
     config::Config,
     failure::Failure,
@@ -111,7 +111,7 @@ impl Session {
     }
 
     /// The folder that holds the checkpoint's files.
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Folder {
         self.checkpoint.folder()
     }
 

@@ -44,7 +44,7 @@ pub fn train(arguments: &args::Train, screen: Screen) -> Result<ExitCode, Stop> 
     let (mut teacher, tokens) = teacher::open(&setup)?;
 
     let data = setup.records(teacher.as_ref().map(|teacher| teacher.session.config()))?;
-    let tokenizer = Tokenizer::load(&setup.folder, &setup.config)?;
+    let tokenizer = Tokenizer::load(setup.folder.clone(), &setup.config)?;
     let scored = setup.scored()?;
     let scoring = scored.as_ref().map(|data| evaluation::options(&data.records, None)).unwrap_or_default();
     let evaluation = match &scored {

@@ -2,7 +2,7 @@
 
 use crate::{
     answer::Answer,
-    checkpoint::{Checkpoint, is_range},
+    checkpoint::{Checkpoint, Folder, is_range},
     cli::{
         Stop, args, model,
         records::{self, Data},
@@ -22,10 +22,7 @@ use crate::{
     training::is_named,
 };
 use serde_json::Value;
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 /// The learning rate where none is given, and with quantizers: a hundredth, as Wu, Judd, Zhang, Isaev and
 /// Micikevicius recommend (2020, arXiv 2004.09602, section 5.2).
@@ -50,7 +47,7 @@ pub(super) struct Setup<'a> {
     pub(super) config: Config,
     pub(super) answers: Vec<Answer>,
     /// That of the checkpoint's files.
-    pub(super) folder: PathBuf,
+    pub(super) folder: Folder,
     /// Quantizers that have a range from the checkpoint.
     ranged: bool,
     location: String,
@@ -77,7 +74,7 @@ impl<'a> Setup<'a> {
         settings::lay_over(&mut checkpoint.config, &given.set)?;
         settings::warn_unread(&given.set, &program, screen);
         let sources = program.sources.clone();
-        let folder = checkpoint.folder().to_owned();
+        let folder = checkpoint.folder().clone();
         let mut setup = Setup {
             arguments,
             screen,

@@ -3,7 +3,7 @@
 use super::Setup;
 use crate::{
     answer::Answer,
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Folder},
     cli::{Stop, model, settings, spec},
     compile::{Options, compile},
     failure::Failure,
@@ -12,7 +12,7 @@ use crate::{
     training::{Distillation, Student, Teacher},
 };
 use candle_core::Tensor;
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
 
 /// A teacher's spec and checkpoint.
 pub(super) struct Opened {
@@ -36,7 +36,7 @@ pub(super) fn open(setup: &Setup<'_>) -> Result<(Option<Opened>, Option<Tokenize
     let graph = graph.ok_or(Failure::Diagnostics(problems)).map_err(Stop::within(&sources))?;
     let answers = graph.answers.clone();
     let own = differs(setup, &checkpoint);
-    let tokenizer = own.then(|| Tokenizer::load(checkpoint.folder(), &config)).transpose()?;
+    let tokenizer = own.then(|| Tokenizer::load(checkpoint.folder().clone(), &config)).transpose()?;
     let mut session = Session::new(program, checkpoint, setup.teacher_engine());
     // Its weights are read now, so that mistakes show before any record is.
     session.prepare().map_err(Stop::within(&sources))?;
@@ -46,7 +46,7 @@ pub(super) fn open(setup: &Setup<'_>) -> Result<(Option<Opened>, Option<Tokenize
 
 /// Its tokenizer has other files than the model's.
 fn differs(setup: &Setup<'_>, teacher: &Checkpoint) -> bool {
-    let read = |folder: &Path, name: &str| fs::read(folder.join(name)).ok();
+    let read = |folder: &Folder, name: &str| folder.read(name).ok().flatten();
     Tokenizer::FILES.iter().any(|name| read(&setup.folder, name) != read(teacher.folder(), name))
 }
 

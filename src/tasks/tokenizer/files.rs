@@ -1,9 +1,8 @@
 //! The tokenizer files of a checkpoint folder.
 
 use super::Special;
-use crate::{config::Config, failure::Failure};
+use crate::{checkpoint::Folder, config::Config, failure::Failure};
 use serde_json::{Map, Value};
-use std::{fs, path::Path};
 use tokenizers::{
     AddedToken, Tokenizer, decoders::wordpiece::WordPiece as WordPieceDecoder, models::wordpiece::WordPiece,
     normalizers::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer, processors::bert::BertProcessing,
@@ -19,13 +18,13 @@ pub(super) struct Loaded {
 
 /// Reads `tokenizer.json`, or else `vocab.txt`, with what `tokenizer_config.json` and
 /// `special_tokens_map.json` add.
-pub(super) fn load(folder: &Path, config: &Config) -> Result<Loaded, Failure> {
-    let settings = json(&folder.join("tokenizer_config.json"))?;
-    let names = Names { settings: &settings, map: &json(&folder.join("special_tokens_map.json"))? };
-    let (tokenizer, stored) = match read(&folder.join("tokenizer.json"))? {
-        Some(bytes) => stored(&bytes, &folder.join("tokenizer.json"))?,
-        None => match read(&folder.join("vocab.txt"))? {
-            Some(bytes) => (word_pieces(&bytes, &names, &folder.join("vocab.txt"))?, None),
+pub(super) fn load(folder: &Folder, config: &Config) -> Result<Loaded, Failure> {
+    let settings = json(folder, "tokenizer_config.json")?;
+    let names = Names { settings: &settings, map: &json(folder, "special_tokens_map.json")? };
+    let (tokenizer, stored) = match folder.read("tokenizer.json")? {
+        Some(bytes) => stored(&bytes, &folder.place_of("tokenizer.json"))?,
+        None => match folder.read("vocab.txt")? {
+            Some(bytes) => (word_pieces(&bytes, &names, &folder.place_of("vocab.txt"))?, None),
             None => return Err(none(folder)),
         },
     };
@@ -58,9 +57,9 @@ fn finish(
 }
 
 /// `tokenizer.json`, with the id it pads with.
-fn stored(bytes: &[u8], path: &Path) -> Result<(Tokenizer, Option<u32>), Failure> {
+fn stored(bytes: &[u8], place: &str) -> Result<(Tokenizer, Option<u32>), Failure> {
     let tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| {
-        Failure::input(format!("`{}` is not a tokenizer: {error}", path.display()))
+        Failure::input(format!("`{place}` is not a tokenizer: {error}"))
             .help("take it from the checkpoint again, or remove it if there is a vocab.txt beside it")
     })?;
     let pad = tokenizer.get_padding().map(|padding| padding.pad_id);
@@ -68,8 +67,8 @@ fn stored(bytes: &[u8], path: &Path) -> Result<(Tokenizer, Option<u32>), Failure
 }
 
 /// BERT's tokenizer over a list of word pieces.
-fn word_pieces(bytes: &[u8], names: &Names<'_>, path: &Path) -> Result<Tokenizer, Failure> {
-    let bad = |error: &dyn std::fmt::Display| Failure::input(format!("`{}`: {error}", path.display()));
+fn word_pieces(bytes: &[u8], names: &Names<'_>, place: &str) -> Result<Tokenizer, Failure> {
+    let bad = |error: &dyn std::fmt::Display| Failure::input(format!("`{place}`: {error}"));
     let vocabulary = WordPiece::read_bytes(bytes).map_err(|error| bad(&error))?;
     let named = |role| {
         let token = names.of(role);
@@ -139,24 +138,13 @@ impl Names<'_> {
 }
 
 /// The fields of an optional JSON file; none where there is no file.
-fn json(path: &Path) -> Result<Map<String, Value>, Failure> {
-    let Some(bytes) = read(path)? else { return Ok(Map::new()) };
+fn json(folder: &Folder, name: &str) -> Result<Map<String, Value>, Failure> {
+    let Some(bytes) = folder.read(name)? else { return Ok(Map::new()) };
     serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::input(format!("`{}` is not a JSON object: {error}", path.display())))
+        .map_err(|error| Failure::input(format!("`{}` is not a JSON object: {error}", folder.place_of(name))))
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::outside(format!("cannot read `{}`: {error}", path.display()))),
-    }
-}
-
-fn none(folder: &Path) -> Failure {
-    Failure::input(format!(
-        "`{}` has no tokenizer: neither tokenizer.json nor vocab.txt is there",
-        folder.display()
-    ))
-    .help("put the tokenizer files of the checkpoint beside its weights")
+fn none(folder: &Folder) -> Failure {
+    Failure::input(format!("`{folder}` has no tokenizer: neither tokenizer.json nor vocab.txt is there"))
+        .help("put the tokenizer files of the checkpoint beside its weights")
 }

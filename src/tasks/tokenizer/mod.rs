@@ -5,9 +5,8 @@ mod files;
 mod tests;
 
 use super::records::Text;
-use crate::{config::Config, failure::Failure};
+use crate::{checkpoint::Folder, config::Config, failure::Failure};
 use serde_json::Value;
-use std::path::Path;
 use tokenizers::{PostProcessor, TruncationDirection};
 
 /// The tokenizer of a checkpoint.
@@ -78,8 +77,8 @@ impl Tokenizer {
     /// with `do_lower_case`, `strip_accents` and `tokenize_chinese_chars` of `tokenizer_config.json`.
     /// Padding and truncation stored in `tokenizer.json` are ignored. `Err` where the files are missing or
     /// broken, or have more tokens than the config's `vocab_size`.
-    pub fn load(folder: &Path, config: &Config) -> Result<Tokenizer, Failure> {
-        let files::Loaded { tokenizer: inner, special, longest } = files::load(folder, config)?;
+    pub fn load(folder: impl Into<Folder>, config: &Config) -> Result<Tokenizer, Failure> {
+        let files::Loaded { tokenizer: inner, special, longest } = files::load(&folder.into(), config)?;
         let size = inner.get_vocab_size(true) as u64;
         if let Some(rows) = config.get("vocab_size").and_then(Value::as_u64).filter(|rows| *rows < size) {
             let text = format!(

@@ -2,6 +2,7 @@ use super::*;
 use serde_json::{Map, json};
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use tempfile::TempDir;
 
 const VOCABULARY: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\n##s\nsat\n.\nécole\nThe\n";
@@ -202,7 +203,7 @@ fn a_real_checkpoint_tokenizes() {
         return;
     }
     let config = config(serde_json::from_slice(&fs::read(folder.join("config.json")).unwrap()).unwrap());
-    let tokenizer = Tokenizer::load(&folder, &config).unwrap();
+    let tokenizer = Tokenizer::load(folder.as_path(), &config).unwrap();
     let encoding = tokenizer.encode(&plain("Tokenizers aren't magic."), None, 512).unwrap();
     let ids = [101, 19204, 17629, 2015, 4995, 1005, 1056, 3894, 1012, 102];
     assert_eq!(each(&encoding, |t| t.id), ids);

@@ -25,7 +25,7 @@ fn case(kinds: &[AnswerKind], settings: Value) -> Case {
     }
     let answer = |kind: &AnswerKind| Answer { kind: *kind, outputs: vec![kind.name().to_owned()] };
     Case {
-        tokenizer: Tokenizer::load(&folder, &config).unwrap(),
+        tokenizer: Tokenizer::load(folder.as_path(), &config).unwrap(),
         config,
         answers: kinds.iter().map(answer).collect(),
         options: Options { batch: 2, seed: 5, ..Options::default() },
