@@ -49,8 +49,6 @@ fn wrong_usage_exits_with_2() {
     for arguments in [
         &["frobnicate"] as &[&str],
         &["list", "--nonsense"],
-        &["run", "masked-lm"],
-        &["run", "masked-lm", "-c", "tests/tiny"],
         &["run", "masked-lm", "-c", "tests/tiny", "--text", "a", "--input", "b"],
         &["run", "masked-lm", "-c", "tests/tiny", "--tensors", "a.safetensors"],
         &["run", "masked-lm", "-c", "tests/tiny", "--text", "a", "--batch", "0"],

@@ -25,6 +25,7 @@ mod other;
 pub mod output;
 mod parted;
 pub mod progress;
+mod question;
 mod ranges;
 pub mod records;
 mod report;

@@ -1,10 +1,9 @@
 //! `qdqc run`: a model on texts, on a file of records, or on tensors.
 
 use super::{
-    Stop, args, interrupt,
-    model::{self, Named},
-    output,
+    Stop, args, interrupt, model, output,
     progress::Progress,
+    question::{EXPLANATION, Question},
     records,
     screen::Screen,
     tensors,
@@ -23,16 +22,22 @@ use std::{
 
 /// Runs the model on what was given.
 pub fn run(arguments: &args::Run, screen: Screen) -> Result<ExitCode, Stop> {
+    let Some(question) = Question::of(arguments)? else {
+        screen.write(EXPLANATION);
+        return Ok(ExitCode::from(2));
+    };
     interrupt::install();
-    let named = Named::from(&arguments.model);
-    let mut session = model::open(named, &arguments.engine, screen)?;
+    let mut session = model::open(question.model, &arguments.engine, screen)?;
+    if question.of_demo {
+        screen.note("the demo answers, a small model of sentiment; another is named by `SPEC -c CKPT`");
+    }
     let sources = session.program().sources.clone();
     let done = match (&arguments.input.tensors, &arguments.input.output) {
         (Some(given), Some(results)) => {
             tensors::run(&mut session, given, results, &request(&arguments.reading))
                 .map_err(Stop::within(&sources))
         }
-        _ => on_records(arguments, &mut session, &sources, screen),
+        _ => on_records(arguments, &question, &mut session, &sources, screen),
     };
     model::show_notes(&mut session, screen);
     done
@@ -42,12 +47,13 @@ pub fn run(arguments: &args::Run, screen: Screen) -> Result<ExitCode, Stop> {
 /// reported, the rest are done all the same, and the exit code is 1.
 fn on_records(
     arguments: &args::Run,
+    question: &Question<'_>,
     session: &mut Session,
     sources: &Sources,
     screen: Screen,
 ) -> Result<ExitCode, Stop> {
     let within = Stop::within(sources);
-    let records = records(&arguments.input)?;
+    let records = records(&arguments.input, question.texts)?;
     let noun = records.noun();
     let records = records.take_while(|_| !interrupt::requested());
     let config = session.config().clone();
@@ -55,7 +61,7 @@ fn on_records(
     if answers.is_empty() {
         return Err(Failure::input(format!(
             "`{}` does not say how its outputs are read",
-            arguments.model.spec
+            question.model.spec
         ))
         .help("add an `answer` to its model, or run it on tensors with `--tensors IN -o OUT`")
         .into());
@@ -159,11 +165,14 @@ impl Lines<'_> {
     }
 }
 
-/// The texts of the command line, or the records of the file.
-fn records(input: &args::Input) -> Result<Records, Failure> {
+/// The texts of the command line, those without a flag first, or the records of the file.
+fn records(input: &args::Input, texts: &[String]) -> Result<Records, Failure> {
     match &input.file {
         Some(file) => records::open(file, input.format, input.columns.as_deref()),
-        None => Records::texts(input.text.clone(), input.text_pair.clone(), input.choice.clone()),
+        None => {
+            let texts = texts.iter().chain(&input.text).cloned().collect();
+            Records::texts(texts, input.text_pair.clone(), input.choice.clone())
+        }
     }
 }
 

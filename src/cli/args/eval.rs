@@ -23,7 +23,7 @@ pub struct Eval {
     #[arg(value_name = "SPEC", required_unless_present = "predictions")]
     pub spec: Option<String>,
 
-    /// The weights: a HuggingFace folder, a weights file beside its config.json, or a hub id
+    /// The weights: a HuggingFace folder, a weights file beside its config.json, a hub id, or `demo`
     #[arg(short, long, value_name = "CKPT", required_unless_present = "predictions")]
     pub checkpoint: Option<String>,
 

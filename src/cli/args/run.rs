@@ -1,23 +1,45 @@
 //! `qdqc run`.
 
-use super::shared::{Engine, Format, Model};
+use super::shared::{Engine, Format};
 use clap::{ArgGroup, Args};
 use std::path::PathBuf;
 
 /// `qdqc run`
 #[derive(Args, Clone, Debug)]
 #[command(
-    override_usage = "qdqc run [OPTIONS] --checkpoint <CKPT> <--text <TEXT>|--input <FILE>|--tensors <FILE>> <SPEC>",
+    override_usage = "qdqc run [OPTIONS] <TEXT>...\n       \
+        qdqc run [OPTIONS] --checkpoint <CKPT> <SPEC> <<TEXT>...|--input <FILE>|--tensors <FILE>>",
     after_help = "Examples:\n  \
-    qdqc run masked-lm -c my-bert --text \"Paris is the [MASK] of France.\"\n  \
+    qdqc run \"a gripping, funny film\"           the demo that comes with qdqc\n  \
+    qdqc run masked-lm -c my-bert \"Paris is the [MASK] of France.\"\n  \
     qdqc run question-answering -c my-bert --text \"Who wrote it?\" --text-pair \"Ada wrote it.\"\n  \
     qdqc run sequence-classification -c my-bert --input reviews.csv --columns text=review --json\n  \
     qdqc run base-model -c my-bert --float --tensors in.safetensors -o out.safetensors"
 )]
 pub struct Run {
-    /// The model.
-    #[command(flatten)]
-    pub model: Model,
+    /// A spec file or the name of a bundled spec, then texts to run it on; without `-c` texts alone
+    ///
+    /// Without `-c` the demo that comes with qdqc answers, a small model of sentiment.
+    #[arg(value_name = "SPEC|TEXT")]
+    pub words: Vec<String>,
+
+    /// The weights: a HuggingFace folder, a weights file beside its config.json, a hub id, or `demo`
+    ///
+    /// A hub id is `org/name` or `org/name@revision`; it is fetched once, into HuggingFace's own
+    /// cache. HF_HOME, HF_TOKEN and HF_ENDPOINT are honoured. `demo` is what comes with qdqc, a
+    /// small model of sentiment; a folder of that name is `./demo`.
+    #[arg(short, long, value_name = "CKPT")]
+    pub checkpoint: Option<String>,
+
+    /// Lay a value over a field of the config: `--set problem_type=regression` (repeatable)
+    ///
+    /// The value is JSON where it can be read as JSON, and text otherwise.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub set: Vec<String>,
+
+    /// A file of `quantize` blocks to put in place of the spec's
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
 
     /// What it is run on.
     #[command(flatten)]
@@ -39,18 +61,18 @@ pub struct Run {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Input")]
 #[group(skip)]
-#[command(group(ArgGroup::new("source").args(["text", "file", "tensors"]).required(true)))]
+#[command(group(ArgGroup::new("source").args(["text", "file", "tensors"])))]
 pub struct Input {
-    /// A text; for question answering, the question (repeatable)
+    /// A text, like one without a flag; for question answering, the question (repeatable)
     #[arg(long, value_name = "TEXT")]
     pub text: Vec<String>,
 
-    /// The second text of each `--text`, in order; for question answering, the context
-    #[arg(long, value_name = "TEXT", requires = "text", conflicts_with_all = ["file", "tensors"])]
+    /// The second text of each text, in order; for question answering, the context
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["file", "tensors"])]
     pub text_pair: Vec<String>,
 
-    /// One way that `--text` may go on, for multiple choice (repeatable)
-    #[arg(long, value_name = "TEXT", requires = "text", conflicts_with_all = ["file", "tensors"])]
+    /// One way that the text may go on, for multiple choice (repeatable)
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["file", "tensors"])]
     pub choice: Vec<String>,
 
     /// A file of records, `-` for standard input

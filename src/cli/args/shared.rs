@@ -10,10 +10,11 @@ pub struct Model {
     #[arg(value_name = "SPEC")]
     pub spec: String,
 
-    /// The weights: a HuggingFace folder, a weights file beside its config.json, or a hub id
+    /// The weights: a HuggingFace folder, a weights file beside its config.json, a hub id, or `demo`
     ///
     /// A hub id is `org/name` or `org/name@revision`; it is fetched once, into HuggingFace's own
-    /// cache. HF_HOME, HF_TOKEN and HF_ENDPOINT are honoured.
+    /// cache. HF_HOME, HF_TOKEN and HF_ENDPOINT are honoured. `demo` is what comes with qdqc, a
+    /// small model of sentiment; a folder of that name is `./demo`.
     #[arg(short, long, value_name = "CKPT", required = true)]
     pub checkpoint: String,
 

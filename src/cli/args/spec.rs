@@ -71,7 +71,7 @@ pub struct Fmt {
 #[derive(Args, Clone, Debug, Default)]
 pub struct Settings {
     /// The checkpoint whose config.json to use, and its ranges where these are shown: a folder, a
-    /// weights file, or a hub id
+    /// weights file, a hub id, or `demo`
     #[arg(short, long, value_name = "CKPT")]
     pub checkpoint: Option<String>,
 
