@@ -18,7 +18,8 @@ Other programs print `ready` once loaded; then for each line `K` on their standa
 input they do K steps and print their K times in milliseconds on one line. In their
 commands {checkpoint}, {batch}, {tokens} and {threads} are replaced:
 
-    train.py CHECKPOINT --serve 'qdqc=target/release/examples/train_step {checkpoint} {batch} {tokens}'
+    cargo bench --bench train_step --no-run        # which says where it is
+    train.py CHECKPOINT --serve 'qdqc=target/release/deps/train_step-... {checkpoint} {batch} {tokens}'
 
 Each is a process of its own, so that its memory is its own; a round lets each do a
 few steps in turn. Ratios are by the fastest float variant of PyTorch, the median
