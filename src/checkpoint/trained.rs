@@ -59,10 +59,36 @@ fn magnitude(path: &str, parameters: &BTreeMap<String, Tensor>) -> Result<Option
     Ok(Some((format!("{quantizer}._amax"), amax.map_err(|error| failed(path, error))?)))
 }
 
-/// The config of a trained model: f32, a class, and ids of its labels.
+/// The classes that HuggingFace has for BERT.
+const CLASSES: [&str; 9] = [
+    "BertModel",
+    "BertLMHeadModel",
+    "BertForMaskedLM",
+    "BertForNextSentencePrediction",
+    "BertForPreTraining",
+    "BertForSequenceClassification",
+    "BertForMultipleChoice",
+    "BertForTokenClassification",
+    "BertForQuestionAnswering",
+];
+
+/// The config of a trained model: f32, a class, and ids of its labels. A model that has no
+/// class of its own is a `BertModel` to HuggingFace.
 fn fields(config: &Map<String, Value>, architecture: &str) -> Map<String, Value> {
     let mut fields = config.clone();
-    fields.insert("architectures".into(), json!([architecture]));
+    let class = CLASSES.iter().find(|class| **class == architecture).unwrap_or(&"BertModel");
+    fields.insert("architectures".into(), json!([class]));
+    match *class {
+        // Without it the class reads the words to come.
+        "BertLMHeadModel" => {
+            fields.insert("is_decoder".into(), true.into());
+        }
+        // The class takes their number for that of its scores, which are two: start and end.
+        "BertForQuestionAnswering" => {
+            fields.retain(|name, _| !["id2label", "label2id", "num_labels"].contains(&name.as_str()));
+        }
+        _ => {}
+    }
     fields.insert("model_type".into(), "bert".into());
     fields.insert("torch_dtype".into(), "float32".into());
     // What newer versions of HuggingFace call it.
@@ -114,7 +140,7 @@ mod tests {
         checkpoint.config.set("dtype", "bfloat16".into());
         let range = Range { shape: vec![2, 1], amax: vec![1.5, 2.5] };
         let ranges = BTreeMap::from([("classifier._weight_quantizer".into(), range)]);
-        checkpoint.save_trained(folder.path(), "BertForX", &parameters(), &ranges).unwrap();
+        checkpoint.save_trained(folder.path(), "BertForTokenClassification", &parameters(), &ranges).unwrap();
 
         let weights =
             candle_core::safetensors::load(folder.path().join("model.safetensors"), &Device::Cpu).unwrap();
@@ -126,11 +152,22 @@ mod tests {
         assert_eq!(numbers("classifier._input_quantizer._amax"), [7.0]);
         let saved = Checkpoint::open(folder.path().to_str().unwrap(), &HubOptions::from_env()).unwrap();
         let field = |name: &str| saved.config.get(name).unwrap().clone();
-        assert_eq!(field("architectures"), json!(["BertForX"]));
+        assert_eq!(field("architectures"), json!(["BertForTokenClassification"]));
         assert_eq!(field("label2id"), json!({"no": 0, "yes": 1}));
         assert_eq!((field("num_labels"), field("hidden_size")), (json!(2), json!(32)));
         assert_eq!((field("dtype"), field("torch_dtype")), (json!("float32"), json!("float32")));
         assert!(saved.file("vocab.txt").is_some() && saved.file("tokenizer_config.json").is_some());
+    }
+
+    #[test]
+    fn a_config_says_what_its_class_must_hear() {
+        let config = tiny().config;
+        let said = |architecture: &str| fields(config.fields(), architecture);
+        assert_eq!(said("BertForMyOwnTask")["architectures"], json!(["BertModel"]));
+        assert_eq!(said("BertLMHeadModel")["is_decoder"], json!(true));
+        assert!(!said("BertForMaskedLM").contains_key("is_decoder"));
+        assert!(said("BertForSequenceClassification").contains_key("id2label"));
+        assert!(!said("BertForQuestionAnswering").keys().any(|name| name.contains("label")));
     }
 
     #[test]
@@ -139,7 +176,7 @@ mod tests {
         fs::write(folder.path().join("config.json"), "old").unwrap();
         fs::create_dir(folder.path().join("model.safetensors")).unwrap();
         let none = BTreeMap::new();
-        tiny().save_trained(folder.path(), "BertForX", &parameters(), &none).unwrap_err();
+        tiny().save_trained(folder.path(), "BertForMaskedLM", &parameters(), &none).unwrap_err();
         assert_eq!(fs::read_to_string(folder.path().join("config.json")).unwrap(), "old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }

@@ -58,8 +58,7 @@ DATA = {
     "multiple-choice": ("in.jsonl", lines(CHOICES), ("--fresh", "classifier")),
     "next-sentence-prediction": ("in.jsonl", lines(PAIRS), ()),
     "pre-training": ("in.jsonl", lines(PAIRS), ()),
-    # The two outputs are labels to HuggingFace, and the tiny checkpoint names three.
-    "question-answering": ("in.json", json.dumps(QUESTIONS), ("--set", 'id2label={"0": "start", "1": "end"}')),
+    "question-answering": ("in.json", json.dumps(QUESTIONS), ()),
     "sentence-embedding": ("in.txt", "war and peace\nthe good king\nthe dark city\n", ("--teacher", TINY)),
     "sequence-classification": ("in.tsv", FILMS, ()),
     "token-classification": ("in.conll", "the neutral\nking positive\n\nwar negative\nand neutral\n\n" * 4, ()),
@@ -96,10 +95,8 @@ def pooled(output, mask):
 def huggingface(spec, folder, given):
     """The outputs by qdqc's names, from the class that is meant."""
     named = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"][0]
-    # Of an embedding HuggingFace has the encoder alone; any BERT goes on with a text if it is told to.
-    own = spec == "sentence-embedding"
-    kind = transformers.BertModel if own else getattr(transformers, named)
-    settings = {"is_decoder": True} if spec == "causal-lm" else {"add_pooling_layer": False} if own else {}
+    kind = getattr(transformers, named)
+    settings = {"add_pooling_layer": False} if spec == "sentence-embedding" else {}
     model, report = kind.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True, **settings
     )
@@ -109,7 +106,7 @@ def huggingface(spec, folder, given):
     inputs = {name: torch.from_numpy(tensor) for name, tensor in given.items()}
     with torch.no_grad():
         output = model.eval()(**inputs)
-    if own:
+    if spec == "sentence-embedding":
         return {"sentence_embedding": pooled(output, inputs["attention_mask"]).numpy()}
     return {name: tensor.numpy() for name, tensor in output.items() if name.endswith("logits")}
 
