@@ -103,6 +103,12 @@ fn replace_noise(session: &Session, noise: &Value, stored: &Tensors) {
     Sgd::new(0.0).step(session.parameters(), &apart, 1.0, 1.0).unwrap();
 }
 
+/// The largest difference of two numbers of one place.
+fn apart(one: &Tensor, other: &Tensor) -> f64 {
+    let difference = (one - other).unwrap().abs().unwrap().max_all().unwrap();
+    f64::from(difference.to_scalar::<f32>().unwrap())
+}
+
 /// Every stored tensor is within its tolerance of the one found.
 fn compare<'a>(
     place: &str,
@@ -113,8 +119,7 @@ fn compare<'a>(
     assert!(stored.len() > 20, "{place}");
     for (path, stored) in stored.iter().filter(|(path, _)| *path != "loss") {
         let found = found(path).unwrap_or_else(|| panic!("{place}: there is no `{path}`"));
-        let difference = (found - stored).unwrap().abs().unwrap().flatten_all().unwrap();
-        let difference = f64::from(difference.max(0).unwrap().to_scalar::<f32>().unwrap());
+        let difference = apart(found, stored);
         let tolerance = number(&tolerances[path]["atol"]);
         assert!(
             difference <= tolerance,
@@ -175,5 +180,49 @@ fn three_steps_give_the_references_parameters() {
                 });
             }
         }
+    }
+}
+
+/// The slopes of an activation at points, as the gradient of their sum.
+fn slopes(name: &str, x: &Tensor) -> Tensor {
+    let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/specs/activation-gradient.qdq");
+    let text = std::fs::read_to_string(&spec).unwrap();
+    let (program, problems) = load_spec("activation-gradient.qdq", &text, &BundledLibrary);
+    assert!(problems.is_empty(), "{problems:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let weights = Tensors::from([("at.x".to_owned(), x.clone())]);
+    candle_core::safetensors::save(&weights, folder.path().join("model.safetensors")).unwrap();
+    let config = format!(r#"{{"hidden_act": "{name}", "points": {}}}"#, x.elem_count());
+    std::fs::write(folder.path().join("config.json"), config).unwrap();
+    let checkpoint = Checkpoint::open(&folder.path().display().to_string(), &HubOptions::from_env()).unwrap();
+    let engine = Engine { device: Device::Cpu, dtype: types::DType::F32, quantize: false };
+    let mut session = Session::new(program, checkpoint, engine);
+    let one = Tensor::new(1f32, &Device::Cpu).unwrap();
+    let named = |name: &str| BTreeMap::from([(name.to_owned(), one.clone())]);
+    let inputs = BTreeSet::from(["one".to_owned()]);
+    session.start_training(&inputs, &BTreeSet::new(), &Fresh::default()).unwrap();
+    let mut gradients = Gradients::default();
+    let pass = session.forward(&named("one"), &BTreeSet::new(), None).unwrap();
+    pass.backward(&named("loss"), &mut gradients).unwrap();
+    gradients.get("at.x").unwrap().clone()
+}
+
+/// At 0 too, but not at 6 in `relu6`: there the reference's slope is 0, and that of its `clamp`, as ours, is 1.
+#[test]
+fn activations_have_the_references_slopes() {
+    let Some(reference) = reference::reference() else { return };
+    let folder = reference.join("activations");
+    let manifest = json(&folder.join("case.json"));
+    let tensors = load(&folder.join("activations.safetensors"));
+    let activations = manifest["tolerances"].as_object().unwrap();
+    assert!(activations.len() >= 17);
+    for (name, tolerance) in activations {
+        let x = &tensors["x"];
+        let compared = x.ne(if name == "relu6" { 6.0 } else { f64::NAN }).unwrap();
+        let compared = compared.to_dtype(DType::F32).unwrap();
+        let slopes = (slopes(name, x) * &compared).unwrap();
+        let off = apart(&slopes, &(&tensors[&format!("{name}.grad")] * compared).unwrap());
+        let allowed = number(&tolerance["grad"]["atol"]);
+        assert!(off <= allowed, "the slope of {name} is off by {off:e}, allowed are {allowed:e}");
     }
 }

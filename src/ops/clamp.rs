@@ -1,7 +1,7 @@
 //! `clamp`.
 
 use super::{
-    Mismatch, Number, Operator,
+    Backward, Mismatch, Number, Operator,
     form::{Form, Value},
     operands::{number, operands},
 };
@@ -38,21 +38,32 @@ impl Operator for Clamp {
 
     fn eval(&self, given: &[Tensor], dims: &Bindings) -> candle_core::Result<Tensor> {
         let [x] = operands(given)?;
-        let bound = |bound: &Number| -> candle_core::Result<Tensor> {
-            match bound {
-                Number::Float(value) => Tensor::new(*value, x.device()),
-                Number::Dim(dim) => Tensor::new(number(dim, dims)?, x.device()),
-            }?
-            .to_dtype(x.dtype())
-        };
         let above = match &self.min {
-            Some(min) => x.broadcast_maximum(&bound(min)?)?,
+            Some(min) => x.broadcast_maximum(&bound(min, x, dims)?)?,
             None => x.clone(),
         };
         match &self.max {
-            Some(max) => above.broadcast_minimum(&bound(max)?),
+            Some(max) => above.broadcast_minimum(&bound(max, x, dims)?),
             None => Ok(above),
         }
+    }
+
+    /// Passes where the number is its own clamp, as in PyTorch.
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let [x] = operands(backward.operands)?;
+        let passes = || {
+            let mut upstream = backward.upstream.clone();
+            if let Some(min) = &self.min {
+                let inside = x.broadcast_ge(&bound(min, x, backward.dims)?)?;
+                upstream = (upstream * inside.to_dtype(x.dtype())?)?;
+            }
+            if let Some(max) = &self.max {
+                let inside = x.broadcast_le(&bound(max, x, backward.dims)?)?;
+                upstream = (upstream * inside.to_dtype(x.dtype())?)?;
+            }
+            Ok(upstream)
+        };
+        Ok(vec![backward.wanted(0, passes)?])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
@@ -74,4 +85,13 @@ impl Operator for Clamp {
         }
         Ok(value)
     }
+}
+
+/// A bound as a number like those of `x`.
+fn bound(bound: &Number, x: &Tensor, dims: &Bindings) -> candle_core::Result<Tensor> {
+    match bound {
+        Number::Float(value) => Tensor::new(*value, x.device()),
+        Number::Dim(dim) => Tensor::new(number(dim, dims)?, x.device()),
+    }?
+    .to_dtype(x.dtype())
 }

@@ -1,7 +1,7 @@
 //! `relu`.
 
 use super::{
-    Mismatch, Operator,
+    Backward, Mismatch, Operator,
     form::{Form, Value},
     operands::{operands, pointwise},
 };
@@ -21,6 +21,13 @@ impl Operator for Relu {
     fn eval(&self, given: &[Tensor], _: &Bindings) -> candle_core::Result<Tensor> {
         let [x] = operands(given)?;
         x.relu()
+    }
+
+    /// Passes where `x` is above 0, and not at 0, as in PyTorch.
+    fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let [x] = operands(backward.operands)?;
+        let passes = || x.gt(0.0)?.to_dtype(x.dtype())?.mul(backward.upstream);
+        Ok(vec![backward.wanted(0, passes)?])
     }
 
     fn onnx(&self, form: &mut Form<'_>) -> Result<Value, Mismatch> {
