@@ -10,13 +10,15 @@
 //! | `labels` | a label, by name or by id | accuracy, F1 (two labels: of label 1; more: the mean over labels), Matthews |
 //! | `labels`, several a record | a list of labels | micro and macro F1, exact match |
 //! | `labels`, a number | a number | Pearson, Spearman |
-//! | `entities` | a tag for every word | accuracy of tags; precision, recall, F1 of entities, in all and by type |
+//! | `entities` | a tag for every word | F1, precision, recall of entities, in all and by type; accuracy of tags |
 //! | `span` | answer texts, none where there is no answer | exact match, F1 |
 //! | `next_sentence` | 0 where the second text follows, else 1 | accuracy, F1 (of following) |
 //! | `choice` | which choice, from 0 | accuracy |
 //! | `embedding` | how alike two texts are | Pearson, Spearman of the embeddings' cosine |
-//! | `fill_mask` | the text itself, or a word for every mask | accuracy, loss and perplexity over masked tokens |
-//! | `continuation` | the text itself | accuracy, loss and perplexity over tokens |
+//! | `fill_mask` | the text itself, or a word for every mask | loss, perplexity and accuracy over masked tokens |
+//! | `continuation` | the text itself | loss, perplexity and accuracy over tokens |
+//!
+//! The first of the metrics is what models are chosen by.
 
 mod batch;
 mod evaluate;

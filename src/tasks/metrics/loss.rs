@@ -28,14 +28,14 @@ impl Loss {
         self.tokens
     }
 
-    /// The share of tokens predicted rightly (`token_accuracy`), the mean of `-ln p` of the right tokens
-    /// (`loss`), and `exp` of that (`perplexity`).
+    /// The mean of `-ln p` of the right tokens (`loss`), `exp` of that (`perplexity`), and the share of tokens
+    /// predicted rightly (`token_accuracy`).
     pub fn metrics(&self) -> Vec<Metric> {
         let loss = self.sum / self.tokens as f64;
         vec![
-            Metric::percent("token_accuracy", share(self.right, self.tokens)),
             Metric::cost("loss", loss),
             Metric::cost("perplexity", loss.exp()),
+            Metric::percent("token_accuracy", share(self.right, self.tokens)),
         ]
     }
 }
@@ -52,7 +52,7 @@ mod tests {
         loss.add(&[3f32.ln() + 100.0, 100.0], 0);
         loss.add(&[3f32.ln() - 100.0, -100.0, f32::NEG_INFINITY], 1);
         loss.add(&[0.0], 7);
-        let [accuracy, mean, perplexity] = &loss.metrics()[..] else { panic!("three metrics") };
+        let [mean, perplexity, accuracy] = &loss.metrics()[..] else { panic!("three metrics") };
         assert_eq!((loss.tokens(), accuracy.value), (2, 50.0));
         assert!((mean.value - (16.0f64 / 3.0).ln() / 2.0).abs() < 1e-6, "{mean}");
         assert!((perplexity.value - (16.0f64 / 3.0).sqrt()).abs() < 1e-5, "{perplexity}");
