@@ -25,8 +25,20 @@ use std::{
 /// The stack of the thread that compiles, in bytes.
 const STACK: usize = 2 << 20;
 
-/// How long an answer may take, in an unoptimised build too.
-const LONGEST: Duration = Duration::from_secs(1);
+/// How long an answer may take: twice as long as one to a bundled model of many layers, in the same build on the
+/// same machine. Optimized, that is a small part of a second. A machine that others use too computes now faster,
+/// now slower, hence twice.
+static LONGEST: LazyLock<Duration> = LazyLock::new(|| {
+    let spec = specs::find("causal-lm").unwrap();
+    let texts = Texts([(spec.source_name(), spec.text.to_owned())].into());
+    let took = |_| {
+        let start = time();
+        let answer = check(&texts, &spec.source_name(), r#"{"num_hidden_layers": 24}"#);
+        assert!(answer.codes.is_empty(), "{}", answer.drawn);
+        time() - start
+    };
+    2 * (0..TRIES).map(took).min().unwrap()
+});
 
 /// What the whole process may ever hold, in MiB.
 const MOST_MEMORY: usize = 200;
@@ -59,24 +71,25 @@ fn check(texts: &Texts, name: &str, config: &str) -> Answer {
         sender.send(Answer { codes, drawn: report::render(&problems, &program.sources, false) }).unwrap();
     };
     thread::Builder::new().stack_size(STACK).spawn(work).unwrap();
-    receiver.recv_timeout(60 * LONGEST).expect("an answer within a minute")
+    receiver.recv_timeout(Duration::from_secs(300)).expect("an answer within minutes")
 }
 
 /// The answer to a spec, within the limits.
 fn bounded(texts: &Texts, name: &str, config: &str) -> Answer {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let longest = *LONGEST;
     let mut best = Duration::MAX;
     for _ in 0..TRIES {
         let start = time();
         let answer = check(texts, name, config);
         best = best.min(time() - start);
-        if best <= LONGEST {
+        if best <= longest {
             let peak = peak_memory();
             assert!(peak <= MOST_MEMORY, "it takes {peak} MiB\n{}", answer.drawn);
             return answer;
         }
     }
-    panic!("it takes {best:?}");
+    panic!("it takes {best:?}, where {longest:?} are allowed");
 }
 
 /// The time that this process has computed, so that a busy machine makes no
@@ -576,6 +589,7 @@ proptest! {
         let options = Options { config: Config::parse(config, "config.json").unwrap(), ..Options::default() };
         let file = format!("{name}.qdq");
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let longest = *LONGEST;
         let start = time();
         let (program, problems) = compile::load(&format!("{}{file}", specs::PREFIX), &text, &BundledLibrary);
         let mut drawn = report::render(&problems, &program.sources, false);
@@ -584,6 +598,6 @@ proptest! {
             prop_assert!(!problems.iter().any(|problem| problem.code == qdqc::codes::INTERNAL), "{problems:?}");
             drawn += &report::render(&problems, &program.sources, false);
         }
-        prop_assert!(time() - start < LONGEST, "{drawn}");
+        prop_assert!(time() - start < longest, "{drawn}");
     }
 }
