@@ -93,8 +93,7 @@ fn score_model(arguments: &args::Eval, named: Named<'_>, screen: Screen) -> Resu
     let (answers, tokenizer, config) = prepare(&mut sessions, named.spec, screen).map_err(&within)?;
     let options = options(arguments, &data.records);
     let evaluator = Evaluator::new(&tokenizer, &config, &answers, &options)?;
-    let (noun, total) = (data.noun, data.records.len());
-    let placed = |problem| within(records::placed(noun, problem));
+    let total = data.records.len();
     check(&evaluator, &data, arguments.compare, screen).map_err(&within)?;
 
     let mut runners: Vec<&mut dyn Runner> = sessions.iter_mut().map(|one| one as &mut dyn Runner).collect();
@@ -105,7 +104,7 @@ fn score_model(arguments: &args::Eval, named: Named<'_>, screen: Screen) -> Resu
     };
     let evaluation = evaluate(&evaluator, data.records, &mut runners, &mut done);
     progress.finish();
-    let evaluation = evaluation.map_err(placed)?;
+    let evaluation = evaluation.map_err(|problem| within(data.file.placed(problem)))?;
     let names: Vec<&str> = models.iter().map(|(name, _)| *name).collect();
     let findings = findings(arguments, &names, &evaluation, started);
     show(&findings, &names, arguments.json)?;
@@ -142,15 +141,14 @@ fn prepare(
 
 /// Refuses records that cannot be scored, before any is run.
 fn check(evaluator: &Evaluator<'_>, data: &Data, compare: bool, screen: Screen) -> Result<(), Failure> {
-    let labelled =
-        evaluator.is_labelled(&data.records).map_err(|problem| records::placed(data.noun, problem))?;
+    let labelled = evaluator.is_labelled(&data.records).map_err(|problem| data.file.placed(problem))?;
     match data.records.first() {
         Some(_) if !labelled && compare => {
             screen
                 .note("the records do not say what is right: the models are compared with each other alone");
             Ok(())
         }
-        Some(first) if !labelled => Err(records::at(data.noun, first.line, evaluator.lacking(first))),
+        Some(first) if !labelled => Err(data.file.at(first.line, evaluator.lacking(first))),
         _ => Ok(()),
     }
 }
@@ -270,7 +268,7 @@ fn score_predictions(arguments: &args::Eval, path: &Path, screen: Screen) -> Res
     let given = predictions.len();
     let (mut squad, mut missing) = (Squad::default(), 0);
     for record in &data.records {
-        let at = |failure| records::at(data.noun, record.line, failure);
+        let at = |failure| data.file.at(record.line, failure);
         let no_id = || at(Failure::input("the question has no `id` to find its prediction by"));
         let id = match record.fields.get("id").ok_or_else(no_id)? {
             Value::String(id) => id.clone(),

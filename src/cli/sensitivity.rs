@@ -98,7 +98,7 @@ fn measure(
     let data = records::all(&arguments.data)?;
     let options = evaluation::options(&data.records, arguments.machine.batch);
     let evaluator = Evaluator::new(&tokenizer, &config, &answers, &options)?;
-    let placed = |problem| records::placed(data.noun, problem);
+    let placed = |problem| data.file.placed(problem);
     let labelled = evaluator.is_labelled(&data.records).map_err(placed)?;
     let batch = options.batch;
     let mut pass =
@@ -159,7 +159,7 @@ impl Pass<'_> {
         let mut scores: Vec<_> = sets.iter().map(|_| self.evaluator.scores()).collect();
         let mut fidelity: Vec<_> = sets.iter().map(|_| self.evaluator.fidelity()).collect();
         let all = &self.data.records;
-        let placed = |problem| records::placed(self.data.noun, problem);
+        let placed = |problem| self.data.file.placed(problem);
         let mut progress = Progress::new("records", Some(all.len() as u64), self.screen);
         for chunk in all.chunks(self.batch.max(1)).take(self.most) {
             if interrupt::requested() {

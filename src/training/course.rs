@@ -2,6 +2,9 @@
 
 use crate::{failure::Failure, tasks::training::Dataset};
 
+/// The times that a run can go through its data: as many batches are counted, and more last too long anyway.
+const MOST_EPOCHS: f64 = 1e6;
+
 /// How long a run is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Length {
@@ -21,13 +24,14 @@ impl Length {
         let steps = match self {
             Length::Steps(steps) => steps,
             Length::Epochs(epochs) => {
-                let each = data.epoch(0).len().div_ceil(accumulate.max(1));
-                let steps = (epochs * each as f64).ceil();
-                if !(0.0..9e15).contains(&steps) {
-                    return Err(Failure::usage(format!("{epochs} epochs cannot be counted")));
+                if !(0.0..=MOST_EPOCHS).contains(&epochs) {
+                    return Err(Failure::usage(format!("{epochs} epochs cannot be counted"))
+                        .help("give `--epochs` a number from 0 to a million, or `--steps`"));
                 }
-                // Below 2^53, so whole.
-                steps as u64
+                let steps = |epoch: u64| data.batches_in(epoch).div_ceil(accumulate.max(1)) as u64;
+                let whole = epochs.floor() as u64;
+                let part = epochs.fract() * steps(whole) as f64;
+                (0..whole).map(steps).sum::<u64>() + part.ceil() as u64
             }
         };
         if steps == 0 {

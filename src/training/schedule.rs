@@ -24,14 +24,16 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule of `total` steps, of which the share `warmup`, from 0 to 1 and rounded up
-    /// to whole steps, is the rise to `peak`.
+    /// A schedule of `total` steps, of which the share `warmup`, from 0 to 1 and rounded down
+    /// to whole steps, is the rise to `peak`: a run of few steps has none, since the first
+    /// step of a rise does nothing.
     pub fn new(decay: Decay, peak: f64, warmup: f64, total: u64) -> Schedule {
-        let warmup = (warmup.clamp(0.0, 1.0) * total as f64).ceil() as u64;
+        // What is a whole number but for the rounding of the product is one.
+        let warmup = (warmup.clamp(0.0, 1.0) * total as f64 + 1e-6).floor() as u64;
         Schedule { decay, peak, warmup, total }
     }
 
-    /// The learning rate of a step; the first is 0. After the last step it is what it is at
+    /// The learning rate of a step; the first of a rise is 0. After the last step it is what it is at
     /// the end.
     pub fn rate(&self, step: u64) -> f64 {
         if step < self.warmup {
@@ -71,7 +73,8 @@ mod tests {
     fn the_ends_of_what_can_be_asked_for() {
         assert_eq!(rates(Decay::Linear, 0.0, 4, [0, 3, 4, 99]), [8.0, 2.0, 0.0, 0.0]);
         assert_eq!(rates(Decay::Linear, 1.0, 4, [0, 3, 4]), [0.0, 6.0, 8.0]);
-        assert_eq!(rates(Decay::Linear, 0.01, 10, [0, 1]), [0.0, 8.0], "a part of a step is a step");
+        assert_eq!(rates(Decay::Linear, 0.01, 10, [0, 1]), [8.0, 7.2], "a part of a step is none");
+        assert_eq!(rates(Decay::Linear, 0.1, 30, [2, 3]), [5.333333, 8.0], "0.1 * 30 is above 3");
         for decay in [Decay::Linear, Decay::Cosine, Decay::Constant] {
             assert_eq!(rates(decay, f64::NAN, 0, [0]), [8.0]);
         }

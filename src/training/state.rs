@@ -161,15 +161,27 @@ impl State {
         {
             let (then, now) = (self.options.get(name), options.get(name));
             if then != now {
-                differences.push(format!("{name} was {} and is {}", told(then), told(now)));
+                // What changed in a checksum says nothing to anyone.
+                let are_sums =
+                    [then, now].into_iter().all(|value| value.is_some_and(|value| is_checksum(value)));
+                differences.push(match are_sums {
+                    true => format!("{name} is not what it was"),
+                    false => format!("{name} was {} and is {}", told(then), told(now)),
+                });
             }
         }
         if differences.is_empty() {
             return Ok(());
         }
         Err(Failure::usage(format!("this is not the run that was stopped: {}", differences.join(", ")))
-            .help("give the options and the data that it was started with, or start anew without `--resume`"))
+            .help("give the options and the data that it was started with, or start anew in another folder: `-o DIR`"))
     }
+}
+
+/// Eight hexadecimal digits, perhaps after a name.
+fn is_checksum(value: &str) -> bool {
+    let last = value.rsplit(' ').next().unwrap_or(value);
+    last.len() == 8 && last.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[derive(Deserialize)]

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Options {
     /// How long it is.
     pub length: Length,
-    /// Batches whose gradients make one step, each counted by its examples.
+    /// Batches whose gradients make one step, which is then that of one large batch.
     pub accumulate: usize,
     /// The largest norm of all gradients together; larger ones are scaled down to it.
     pub clip: Option<f64>,
@@ -45,7 +45,7 @@ pub struct Step {
     pub step: u64,
     /// How many times through the data the run is after it.
     pub epoch: f64,
-    /// What was made small: the mean over the step's examples, the teacher's part included.
+    /// What was made small: the mean over the step's labels, the teacher's part included.
     pub loss: f64,
     /// The teacher's part of it alone, before it is weighed.
     pub teacher_loss: Option<f64>,
@@ -140,15 +140,29 @@ impl<'a> Trainer<'a> {
         &self.optimizer
     }
 
+    /// Sees that the model can be kept: that all its parameters are finite.
+    ///
+    /// # Errors
+    /// One is not.
+    pub fn check(&self) -> Result<(), Failure> {
+        match fault::first_parameter(self.session.parameters())? {
+            Some(path) => Err(fault::parameter(&path, self.place.step)),
+            None => Ok(()),
+        }
+    }
+
     /// Makes one step: up to `accumulate` batches, their gradients clipped, and the optimizer.
     ///
     /// # Errors
-    /// The loss or a gradient is infinite or no number, in which case nothing was changed; or the
-    /// model cannot be computed.
+    /// The loss or a gradient is infinite or no number, in which case nothing was changed; a learned
+    /// range turned negative; or the model cannot be computed.
     pub fn step(&mut self) -> Result<Step, Failure> {
         let rest = self.batches.iter().skip(self.place.batch);
         let chosen: Vec<Vec<usize>> = rest.take(self.options.accumulate.max(1)).cloned().collect();
-        let examples: usize = chosen.iter().map(Vec::len).sum();
+        let batch = |chosen: &Vec<usize>| self.data.batch(chosen, self.place.epoch);
+        let batches = chosen.iter().map(batch).collect::<Result<Vec<Batch>, Problem>>();
+        let batches = batches.map_err(Problem::into_failure)?;
+        let weight = batches.iter().map(|batch| batch.weight).sum::<usize>().max(1);
         let learning_rate = self.schedule.rate(self.place.step);
         let mut step = Step {
             step: self.place.step + 1,
@@ -161,9 +175,8 @@ impl<'a> Trainer<'a> {
         };
         self.gradients.clear();
         let mut lines = Vec::new();
-        for (index, chosen) in chosen.iter().enumerate() {
-            let batch = self.data.batch(chosen, self.place.epoch).map_err(Problem::into_failure)?;
-            let share = chosen.len() as f64 / examples as f64;
+        for (index, (chosen, batch)) in chosen.iter().zip(batches).enumerate() {
+            let share = batch.weight as f64 / weight as f64;
             self.add(chosen, &batch, share, index, &mut step)?;
             lines.extend(batch.lines);
         }
@@ -173,6 +186,9 @@ impl<'a> Trainer<'a> {
         }
         let scale = self.options.clip.map_or(1.0, |limit| clipping(step.gradient_norm, limit));
         self.optimizer.step(self.session.parameters(), &self.gradients, learning_rate, scale)?;
+        if let Some(path) = fault::first_negative(self.session.parameters())? {
+            return Err(fault::range(&path, step.step));
+        }
         step.epoch = self.advance(chosen.len());
         if self
             .options
@@ -204,7 +220,8 @@ impl<'a> Trainer<'a> {
         };
         if !objective.loss.is_finite() {
             let parameters = fault::first_parameter(self.session.parameters())?;
-            let first = parameters.or_else(|| pass.first_not_finite());
+            let first = parameters.map(|path| format!("the parameter `{path}`"));
+            let first = first.or_else(|| pass.first_not_finite());
             return Err(fault::loss(objective.loss, first, &self.at(&batch.lines)));
         }
         step.loss += objective.loss * share;

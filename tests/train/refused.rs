@@ -17,7 +17,14 @@ fn mistakes_are_named_before_any_work() {
         ("--input nowhere.tsv -o out", 1, "there is no file `nowhere.tsv`"),
         ("--input unlabelled.txt -o out", 1, "line 1: the record has no label"),
         ("--input train.tsv --eval nowhere.tsv -o out", 1, "there is no file `nowhere.tsv`"),
-        ("--input train.tsv --eval unlabelled.txt -o out", 1, "line 1: the record has no label"),
+        (
+            "--input train.tsv --eval unlabelled.txt -o out",
+            1,
+            "unlabelled.txt, line 1: the record has no label",
+        ),
+        ("--input train.tsv --fresh clasifier -o out", 2, "did you mean `classifier`?"),
+        ("--input train.tsv --float --ranges 5 -o out", 2, "cannot be used with"),
+        ("--input train.tsv --learning-rate -1 -o out", 2, "expected a number above 0"),
         ("--input train.tsv -o file", 2, "`file` is a file, but a folder is written"),
         ("--input train.tsv -o .", 2, "the folder `.` holds something already"),
         ("--input train.tsv -o file/out", 3, "`file/out` cannot be"),
@@ -64,6 +71,37 @@ fn a_loss_that_is_no_number_ends_the_run() {
     let kept = place.tensors("out/last");
     let sum = kept["classifier.bias"].sum_all().unwrap().to_scalar::<f32>().unwrap();
     assert!(sum.is_finite());
+}
+
+/// The last step has no loss after it that would tell.
+#[test]
+fn a_model_that_is_no_number_is_not_kept() {
+    let place = Place::new();
+    let line = "--float --learning-rate 1e300 --warmup 0 --steps 2";
+    for flags in ["-o one --save-every 1", "-o two --eval dev.tsv --eval-every 1", "-o three --steps 1"] {
+        let line = line.replace(if flags.contains("--steps") { "--steps 2" } else { "" }, "");
+        let message = place.train(&format!("{line} {flags}")).failed(1);
+        assert!(
+            message.contains("after step 1 the parameter") && message.contains("--learning-rate"),
+            "{message}"
+        );
+    }
+    for folder in ["one", "two", "three"] {
+        assert_eq!(place.names(folder), ["metrics.jsonl"], "{folder}");
+    }
+}
+
+#[test]
+fn a_learned_range_stays_a_range() {
+    let place = Place::new();
+    place.write(
+        "learned.qdq",
+        "quantize mine {\nquantizer learned = int8(learn: true)\n\
+         attach learned to input of Linear under Encoder\n}\n",
+    );
+    let line = "--recipe learned.qdq --learning-rate 1 --warmup 0 --schedule constant --steps 40 -o out";
+    let message = place.train(line).failed(1);
+    assert!(message.contains("the learned range `bert.encoder") && message.contains("below 0"), "{message}");
 }
 
 #[test]

@@ -89,6 +89,53 @@ fn a_killed_quantized_run_goes_on_to_the_same_bits() {
     same(&place, "whole", "killed");
 }
 
+/// What was drawn at the beginning is not drawn again.
+#[cfg(unix)]
+#[test]
+fn a_fresh_head_keeps_what_it_learned() {
+    let place = Place::new();
+    place.train(&format!("{RUN} --float --fresh classifier -o whole")).succeeded();
+    assert!(killed(&place, "--float --fresh classifier") > 2);
+    same(&place, "whole", "killed");
+}
+
+/// Files that a killed run was writing do not stay beside the model.
+#[test]
+fn going_on_cleans_up() {
+    let place = Place::new();
+    place.train("--float --steps 2 -o out").succeeded();
+    place.write("out/.qdqc-half", "mode");
+    place.train("--float --steps 2 -o out --resume").succeeded();
+    assert!(!place.path("out/.qdqc-half").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn two_runs_do_not_write_to_one_folder() {
+    let place = Place::new();
+    place.train("--float --steps 2 -o out").succeeded();
+    let folder = fs::File::open(place.path("out")).unwrap();
+    folder.lock().unwrap();
+    let message = place.train("--float --steps 2 -o out --resume").failed(2);
+    assert!(message.contains("another run writes to `out`"), "{message}");
+}
+
+/// A teacher that changed teaches something else.
+#[test]
+fn another_teacher_of_the_same_name_is_refused() {
+    let place = Place::new();
+    place.checkpoint("teacher", |_| {});
+    let line = "--float --steps 2 --teacher teacher -o out";
+    place.train(line).succeeded();
+    fs::remove_dir_all(place.path("teacher")).unwrap();
+    place.checkpoint("teacher", |tensors| {
+        let bias = (&tensors["classifier.bias"] + 1.0).unwrap();
+        tensors.insert("classifier.bias".into(), bias);
+    });
+    let message = place.train(&format!("{line} --resume")).failed(2);
+    assert!(message.contains("`--teacher` is not what it was"), "{message}");
+}
+
 /// Ctrl-C ends a run after the step at hand.
 #[cfg(unix)]
 #[test]
@@ -118,16 +165,16 @@ fn only_the_same_run_goes_on() {
     place.train("--float --steps 1 -o out").succeeded();
     for (flags, what) in [
         ("--steps 2", "length was `1` and is `2`"),
-        ("--steps 1 --seed 7", "seed was `42` and is `7`"),
-        ("--steps 1 --learning-rate 1e-4", "learning rate was `usual` and is `1e-4`"),
-        ("--steps 1 --eval dev.tsv", "evaluation was not given"),
+        ("--steps 1 --seed 7", "`--seed` was `42` and is `7`"),
+        ("--steps 1 --learning-rate 1e-4", "`--learning-rate` was `usual` and is `1e-4`"),
+        ("--steps 1 --eval dev.tsv", "`--eval` was not given"),
     ] {
         let message = place.train(&format!("--float {flags} -o out --resume")).failed(2);
         assert!(message.contains(what), "{message}");
     }
     place.write("train.tsv", &films(41));
     let message = place.train("--float --steps 1 -o out --resume").failed(2);
-    assert!(message.contains("data was "), "{message}");
+    assert!(message.contains("`--input` is not what it was"), "{message}");
     let said = place.train("--float --steps 1 -o new --resume").said();
     assert!(said.contains("there is nothing to go on from"), "{said}");
 }

@@ -88,6 +88,47 @@ fn batches_add_up() {
     assert!(apart.to_scalar::<f32>().unwrap() < 1e-5, "{apart}");
 }
 
+/// Where tokens have labels, each counts the same in whatever batch it is.
+#[test]
+fn batches_of_tokens_add_up() {
+    let place = Place::new();
+    let long = "the neutral\nking positive\nof neutral\nthe neutral\ncity negative\n\n";
+    place.write("in.conll", &(long.to_owned() + &"war negative\n\n".repeat(7)));
+    let loss = |folder: &str, flags: &str| {
+        let line = format!("token-classification -c {TINY} --float --no-dropout --input in.conll --steps 1");
+        let document = place.json(&format!("{line} {flags} -o {folder}"));
+        let norm = place.log(folder)[0]["gradient_norm"].as_f64().unwrap();
+        (document["losses"][0].as_f64().unwrap(), norm)
+    };
+    let (whole, parts) = (loss("whole", "--batch 8"), loss("parts", "--batch 4 --accumulate 2"));
+    assert!((whole.0 - parts.0).abs() < 1e-5 && (whole.1 - parts.1).abs() < 1e-5, "{whole:?}, {parts:?}");
+}
+
+/// Choices of several numbers are in batches of their own, of which epochs have different numbers.
+#[test]
+fn epochs_end_where_their_data_does() {
+    let place = Place::new();
+    let record = |at: usize| {
+        let choices: Vec<String> = (0..at % 4 + 2).map(|choice| format!("\"{choice}\"")).collect();
+        format!("{{\"text\": \"a king\", \"choices\": [{}], \"label\": 0}}\n", choices.join(", "))
+    };
+    place.write("in.jsonl", &(0..203).map(|at| record(at * at / 3)).collect::<String>());
+    for seed in 1..4 {
+        let folder = format!("out{seed}");
+        let line = format!("multiple-choice -c {TINY} --float --fresh classifier --input in.jsonl");
+        place.json(&format!("{line} --batch 2 --epochs 2 --seed {seed} -o {folder}"));
+        assert_eq!(place.log(&folder).last().unwrap()["epoch"], 2.0, "seed {seed}");
+    }
+}
+
+/// A run of one step makes one.
+#[test]
+fn the_first_step_of_few_is_no_rise() {
+    let place = Place::new();
+    place.train("--float --steps 1 -o out").succeeded();
+    assert_eq!(place.log("out")[0]["learning_rate"], 5e-5);
+}
+
 #[test]
 fn frozen_parameters_stay() {
     let place = Place::new();

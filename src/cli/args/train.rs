@@ -100,11 +100,11 @@ pub struct TrainingData {
 #[command(next_help_heading = "Training")]
 pub struct Course {
     /// How many times to go through the records [default: 3; with quantizers 0.3]
-    #[arg(long, value_name = "F", value_parser = positive, conflicts_with = "steps")]
+    #[arg(long, value_name = "F", value_parser = positive, conflicts_with = "steps", allow_negative_numbers = true)]
     pub epochs: Option<f64>,
 
     /// How many steps to make instead
-    #[arg(long, value_name = "N", value_parser = whole)]
+    #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
     pub steps: Option<u64>,
 
     /// Records learnt from together [default: 16]
@@ -116,7 +116,7 @@ pub struct Course {
     pub accumulate: usize,
 
     /// The highest learning rate [default: 5e-5; with quantizers 5e-7]
-    #[arg(long, value_name = "RATE", value_parser = positive)]
+    #[arg(long, value_name = "RATE", value_parser = positive, allow_negative_numbers = true)]
     pub learning_rate: Option<f64>,
 
     /// How the learning rate falls: linear, cosine or constant [default: linear; with quantizers cosine]
@@ -124,15 +124,15 @@ pub struct Course {
     pub schedule: Option<Fall>,
 
     /// The share of the steps in which the learning rate rises, from 0 to 1
-    #[arg(long, value_name = "SHARE", value_parser = share, default_value_t = 0.1)]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", value_parser = share, default_value_t = 0.1)]
     pub warmup: f64,
 
     /// The share of a weight that a learning rate of 1 takes off at each step; biases and norms keep theirs
-    #[arg(long, value_name = "SHARE", value_parser = not_negative, default_value_t = 0.01)]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", value_parser = not_negative, default_value_t = 0.01)]
     pub weight_decay: f64,
 
     /// The largest norm of all gradients together, to which larger ones are scaled down; 0 for no bound
-    #[arg(long, value_name = "NORM", value_parser = not_negative, default_value_t = 1.0)]
+    #[arg(long, allow_negative_numbers = true, value_name = "NORM", value_parser = not_negative, default_value_t = 1.0)]
     pub clip: f64,
 
     /// Leave parameters as they are: `--freeze bert.embeddings` (repeatable)
@@ -153,7 +153,7 @@ pub struct Course {
     ///
     /// Estimated ranges follow the weights, and what the last batches showed. A quantizer with
     /// `learn: true` in the spec learns its range in either case.
-    #[arg(long, value_name = "fixed|N", value_parser = ranges, default_value = "fixed")]
+    #[arg(long, value_name = "fixed|N", value_parser = ranges, default_value = "fixed", conflicts_with = "float")]
     pub ranges: EstimateRanges,
 
     /// What all that is random is drawn by
@@ -161,7 +161,7 @@ pub struct Course {
     pub seed: u64,
 
     /// Write DIR/last every N steps [default: at the end of each epoch]
-    #[arg(long, value_name = "N", value_parser = whole)]
+    #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
     pub save_every: Option<u64>,
 }
 
@@ -178,11 +178,11 @@ pub struct TeacherFlags {
     pub teacher_spec: Option<String>,
 
     /// What logits are divided by before they are compared
-    #[arg(long, value_name = "T", value_parser = positive, requires = "teacher", default_value_t = 2.0)]
+    #[arg(long, allow_negative_numbers = true, value_name = "T", value_parser = positive, requires = "teacher", default_value_t = 2.0)]
     pub temperature: f64,
 
     /// The share of the loss that is the teacher's, from 0 to 1
-    #[arg(long, value_name = "SHARE", value_parser = share, requires = "teacher", default_value_t = 0.5)]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", value_parser = share, requires = "teacher", default_value_t = 0.5)]
     pub distillation: f64,
 
     /// Learn the teacher's hidden states too

@@ -8,7 +8,8 @@ use crate::{
 use candle_core::Tensor;
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -18,8 +19,15 @@ const LOG: &str = "metrics.jsonl";
 /// What `--resume` goes on from, in the folder.
 const LAST: &str = "last";
 
+/// What the names of files begin with that are being written.
+const UNFINISHED: &str = ".qdqc-";
+
 /// The folder of a run: the best model, `last/` and the log.
-pub(super) struct Folder(PathBuf);
+pub(super) struct Folder {
+    path: PathBuf,
+    /// The folder itself, locked as long as the run lasts, where the system locks folders.
+    lock: Option<File>,
+}
 
 /// Where an earlier run stopped.
 pub(super) struct Resumed {
@@ -33,22 +41,24 @@ impl Folder {
     /// A folder that is empty or not there, or one to go on in.
     ///
     /// # Errors
-    /// It is a file, or holds something that is not to be gone on with.
+    /// It is a file, another run writes there, or it holds something that is not to be gone on with.
     pub(super) fn new(path: &Path, resume: bool) -> Result<Folder, Failure> {
         if path.exists() && !path.is_dir() {
             return Err(Failure::usage(format!("`{}` is a file, but a folder is written", path.display()))
                 .help("choose another name with `-o DIR`"));
         }
-        let folder = Folder(path.to_owned());
+        let mut folder = Folder { path: path.to_owned(), lock: None };
+        folder.lock()?;
         if resume {
             recover(&folder.last())?;
+            folder.clear()?;
         }
         if resume && folder.last().is_dir() {
             return Ok(folder);
         }
         let names = folder.names()?;
         // What a run leaves that made no checkpoint: a log, and files that were not finished.
-        let unfinished = |name: &&String| *name == LOG || *name == "last.new" || name.starts_with(".qdqc-");
+        let unfinished = |name: &&String| *name == LOG || *name == "last.new" || name.starts_with(UNFINISHED);
         let Some(other) = names.iter().find(|name| !unfinished(name)) else { return Ok(folder) };
         let name = path.display();
         match resume {
@@ -61,10 +71,32 @@ impl Folder {
         }
     }
 
+    /// Sees that no other run writes here, from now on.
+    fn lock(&mut self) -> Result<(), Failure> {
+        let Ok(folder) = File::open(&self.path) else { return Ok(()) };
+        if let Err(TryLockError::WouldBlock) = folder.try_lock() {
+            return Err(Failure::usage(format!("another run writes to `{}`", self.path.display()))
+                .help("wait until it is done, or choose another folder with `-o DIR`"));
+        }
+        self.lock = Some(folder);
+        Ok(())
+    }
+
+    /// Removes files that a run was writing when it was killed.
+    fn clear(&self) -> Result<(), Failure> {
+        for name in self.names()?.iter().filter(|name| name.starts_with(UNFINISHED)) {
+            let file = self.path.join(name);
+            fs::remove_file(&file).map_err(|error| {
+                Failure::outside(format!("`{}` cannot be removed: {error}", file.display()))
+            })?;
+        }
+        Ok(())
+    }
+
     fn names(&self) -> Result<Vec<String>, Failure> {
         let failed =
-            |error: io::Error| Failure::outside(format!("`{}` cannot be read: {error}", self.0.display()));
-        match fs::read_dir(&self.0) {
+            |error: io::Error| Failure::outside(format!("`{}` cannot be read: {error}", self.path.display()));
+        match fs::read_dir(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(failed(error)),
             Ok(entries) => {
@@ -76,14 +108,18 @@ impl Folder {
     }
 
     /// Makes it, and sees that files can be written there.
-    pub(super) fn make(&self) -> Result<(), Failure> {
+    pub(super) fn make(&mut self) -> Result<(), Failure> {
+        let path = self.path.clone();
         let failed = |what: &str, error: io::Error| {
-            Failure::outside(format!("the folder `{}` cannot be {what}: {error}", self.0.display()))
+            Failure::outside(format!("the folder `{}` cannot be {what}: {error}", path.display()))
         };
-        fs::create_dir_all(&self.0).map_err(|error| failed("made", error))?;
+        fs::create_dir_all(&path).map_err(|error| failed("made", error))?;
+        if self.lock.is_none() {
+            self.lock()?;
+        }
         tempfile::Builder::new()
-            .prefix(".qdqc-")
-            .tempfile_in(&self.0)
+            .prefix(UNFINISHED)
+            .tempfile_in(&path)
             .map(drop)
             .map_err(|error| failed("written", error))
     }
@@ -127,16 +163,16 @@ impl Folder {
 
     /// The folder itself.
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// The folder of the last checkpoint.
     pub(super) fn last(&self) -> PathBuf {
-        self.0.join(LAST)
+        self.path.join(LAST)
     }
 
     /// The file of the log.
     pub(super) fn log(&self) -> PathBuf {
-        self.0.join(LOG)
+        self.path.join(LOG)
     }
 }

@@ -9,9 +9,9 @@ mod setup;
 mod start;
 mod teacher;
 
-use super::{Stop, args, interrupt, records, screen::Screen};
+use super::{Stop, args, interrupt, screen::Screen};
 use crate::{
-    checkpoint::{Fresh, Pattern},
+    checkpoint::{Fresh, Pattern, chosen},
     failure::Failure,
     session::Session,
     tasks::{Tokenizer, evaluation, training::Dataset},
@@ -22,12 +22,15 @@ use run::{Evaluation, Run};
 use setup::Setup;
 use std::{collections::BTreeSet, process::ExitCode};
 
+/// What is said of a run that was interrupted while it was being prepared.
+const INTERRUPTED: &str = "interrupted before the first step";
+
 /// Trains a model and writes it.
 pub fn train(arguments: &args::Train, screen: Screen) -> Result<ExitCode, Stop> {
     interrupt::install();
     let freeze = patterns(&arguments.course.freeze)?;
-    let fresh = Fresh { seed: arguments.course.seed, patterns: patterns(&arguments.course.fresh)? };
-    let folder = Folder::new(&arguments.output, arguments.resume)?;
+    let mut fresh = Fresh { seed: arguments.course.seed, patterns: patterns(&arguments.course.fresh)? };
+    let mut folder = Folder::new(&arguments.output, arguments.resume)?;
     let origin = origin::of(arguments)?;
     let resumed = folder.resumed(&origin)?;
     if arguments.resume && resumed.is_none() {
@@ -38,14 +41,24 @@ pub fn train(arguments: &args::Train, screen: Screen) -> Result<ExitCode, Stop> 
         Some(_) => folder.last().display().to_string(),
         None => arguments.model.checkpoint.clone(),
     };
+    if resumed.is_some() {
+        // What was drawn has learned since.
+        fresh.patterns.clear();
+    }
     let mut setup = Setup::new(arguments, location, screen)?;
     let sources = setup.program.sources.clone();
     let within = Stop::within(&sources);
     let (mut teacher, tokens) = teacher::open(&setup)?;
 
-    let data = setup.records(teacher.as_ref().map(|teacher| teacher.session.config()))?;
+    let read = setup.records(teacher.as_ref().map(|teacher| teacher.session.config()));
+    let scored = setup.scored();
+    if interrupt::requested() {
+        // Records that were not read any more are not missing.
+        screen.note(INTERRUPTED);
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    }
+    let (data, scored) = (read?, scored?);
     let tokenizer = Tokenizer::load(setup.folder.clone(), &setup.config)?;
-    let scored = setup.scored()?;
     let scoring = scored.as_ref().map(|data| evaluation::options(&data.records, None)).unwrap_or_default();
     let evaluation = match &scored {
         Some(data) => Some(Evaluation::new(&tokenizer, &setup, data, &scoring)?),
@@ -54,8 +67,9 @@ pub fn train(arguments: &args::Train, screen: Screen) -> Result<ExitCode, Stop> 
     let wants_ranges = setup.wants_ranges()?;
     let mut session = start::session(&setup, &fresh, !wants_ranges).map_err(&within)?;
     let frozen = frozen(&freeze, session.parameters())?;
+    chosen("--fresh", &fresh.patterns, session.parameters().keys().map(String::as_str))?;
     folder.make()?;
-    let placed = |problem| within(records::placed(data.noun, problem));
+    let placed = |problem| within(data.file.placed(problem));
     let kept = tokens.is_some().then(|| data.records.clone());
     let dataset = Dataset::new(&tokenizer, &setup.config, &setup.answers, setup.options(), data.records);
     let dataset = dataset.map_err(placed)?;
@@ -72,7 +86,7 @@ pub fn train(arguments: &args::Train, screen: Screen) -> Result<ExitCode, Stop> 
         let file = start::ranges(&setup, &folder, session, &dataset).map_err(&within)?;
         session = start::ranged(&setup, &fresh, &file).map_err(&within)?;
     }
-    let course = Course { setup: &setup, frozen, noun: data.noun };
+    let course = Course { setup: &setup, frozen, noun: data.file.noun };
     let trainer = course.trainer(&mut session, &dataset, teacher, resumed.as_ref()).map_err(&within)?;
     let run = Run::new(&setup, &folder, trainer, evaluation, origin, resumed)?;
     run.go(&within)

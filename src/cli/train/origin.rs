@@ -1,6 +1,7 @@
 //! What a run depends on, so that only the same run goes on.
 
 use crate::{
+    checkpoint::{Checkpoint, HubOptions},
     cli::{args, checksum::Checksum, spec},
     failure::Failure,
 };
@@ -23,45 +24,45 @@ pub(super) fn of(arguments: &args::Train) -> Result<Origin, Failure> {
     let dtype = machine.dtype.and_then(|dtype| Some(dtype.to_possible_value()?.get_name().to_owned()));
     let schedule = course.schedule.and_then(|fall| Some(fall.to_possible_value()?.get_name().to_owned()));
     let mut origin: Vec<(&str, String)> = vec![
-        ("spec", text(&model.spec)?),
-        ("recipe", or(model.recipe.as_deref().map(file).transpose()?, "none")),
-        ("checkpoint", model.checkpoint.clone()),
+        ("the spec", text(&model.spec)?),
+        ("`--recipe`", or(model.recipe.as_deref().map(file).transpose()?, "none")),
+        ("`--checkpoint`", model.checkpoint.clone()),
         ("`--set`", model.set.join(" ")),
-        ("data", records(&data.input, arguments.resume)?),
-        ("format", or(format, "by ending")),
-        ("columns", or(data.columns.clone(), "usual")),
-        ("number of records", number(data.max_samples.map(|most| most as u64), "all")),
+        ("`--input`", records(&data.input, arguments.resume)?),
+        ("`--format`", or(format, "by ending")),
+        ("`--columns`", or(data.columns.clone(), "usual")),
+        ("`--max-samples`", number(data.max_samples.map(|most| most as u64), "all")),
         ("`--max-length`", number(data.max_length.map(|most| most as u64), "usual")),
         (
             "length",
             number(course.steps, &format!("{} epochs", or(course.epochs.map(|e| e.to_string()), "usual"))),
         ),
-        ("batch size", number(course.batch.map(|batch| batch as u64), "usual")),
+        ("`--batch`", number(course.batch.map(|batch| batch as u64), "usual")),
         ("`--accumulate`", course.accumulate.to_string()),
-        ("learning rate", or(rate, "usual")),
-        ("schedule", or(schedule, "usual")),
-        ("warm-up", course.warmup.to_string()),
-        ("weight decay", course.weight_decay.to_string()),
+        ("`--learning-rate`", or(rate, "usual")),
+        ("`--schedule`", or(schedule, "usual")),
+        ("`--warmup`", course.warmup.to_string()),
+        ("`--weight-decay`", course.weight_decay.to_string()),
         ("`--clip`", course.clip.to_string()),
-        ("set of frozen parameters", course.freeze.join(" ")),
-        ("set of fresh parameters", course.fresh.join(" ")),
+        ("`--freeze`", course.freeze.join(" ")),
+        ("`--fresh`", course.fresh.join(" ")),
         ("dropout", (!course.no_dropout).to_string()),
-        ("way to find ranges", course.ranges.to_string()),
-        ("seed", course.seed.to_string()),
+        ("`--ranges`", course.ranges.to_string()),
+        ("`--seed`", course.seed.to_string()),
         ("kind of run", if *float { "float" } else { "quantized" }.to_owned()),
-        ("device", or(machine.device.clone(), "cpu")),
-        ("element type", or(dtype, "f32")),
-        ("teacher", or(teacher.teacher.clone(), "none")),
+        ("`--device`", or(machine.device.clone(), "cpu")),
+        ("`--dtype`", or(dtype, "f32")),
+        ("`--teacher`", or(teacher.teacher.as_deref().map(weights).transpose()?, "none")),
     ];
     if let Some(eval) = &data.eval {
-        origin.push(("evaluation", records(eval, arguments.resume)?));
-        origin.push(("columns of the evaluation", or(data.eval_columns.clone(), "usual")));
+        origin.push(("`--eval`", records(eval, arguments.resume)?));
+        origin.push(("`--eval-columns`", or(data.eval_columns.clone(), "usual")));
         origin.push(("`--eval-every`", number(data.eval_every, "epoch")));
     }
     if teacher.teacher.is_some() {
-        origin.push(("teacher's spec", or(teacher.teacher_spec.clone(), "the same")));
-        origin.push(("temperature", teacher.temperature.to_string()));
-        origin.push(("share of the teacher", teacher.distillation.to_string()));
+        origin.push(("`--teacher-spec`", or(teacher.teacher_spec.clone(), "the same")));
+        origin.push(("`--temperature`", teacher.temperature.to_string()));
+        origin.push(("`--distillation`", teacher.distillation.to_string()));
         origin.push(("`--match-hidden`", teacher.match_hidden.to_string()));
     }
     Ok(origin.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
@@ -73,6 +74,15 @@ fn text(argument: &str) -> Result<String, Failure> {
     let mut sum = Checksum::default();
     sum.add(&spec.text);
     Ok(sum.text())
+}
+
+/// A checkpoint on the disk: what its weights are. One from the hub or of the binary: its name.
+fn weights(location: &str) -> Result<String, Failure> {
+    if !Path::new(location).exists() {
+        return Ok(location.to_owned());
+    }
+    let checkpoint = Checkpoint::open(location, &HubOptions::from_env())?;
+    Ok(format!("{location} {:08x}", checkpoint.fingerprint()?))
 }
 
 fn file(path: &Path) -> Result<String, Failure> {

@@ -30,7 +30,7 @@ pub(super) fn show(setup: &Setup<'_>, folder: &Folder, end: &End) -> Result<(), 
             "losses": losses,
             "evaluations": evaluations,
             "best": best,
-            "model": end.done.then_some(path),
+            "model": (end.done || best.is_some()).then_some(path),
             "last": folder.last().display().to_string(),
             "log": folder.log().display().to_string(),
         }));

@@ -1,7 +1,7 @@
 //! From step to step: what is logged, kept, scored and told between them.
 
 use super::{
-    every,
+    INTERRUPTED, every,
     folder::{Folder, Resumed},
     log::Log,
     origin::Origin,
@@ -10,13 +10,9 @@ use super::{
 };
 use crate::{
     checkpoint::Range,
-    cli::{
-        Stop, interrupt,
-        progress::Progress,
-        records::{self, Data},
-    },
+    cli::{Stop, interrupt, progress::Progress, records::Data},
     failure::Failure,
-    tasks::{Evaluator, Options, Record, Runner, Tokenizer, evaluate, metrics::Metric},
+    tasks::{Evaluator, Options, Runner, Tokenizer, evaluate, metrics::Metric},
     training::{State, Step, Trainer, improved, ranges},
 };
 use std::{collections::BTreeMap, ops::ControlFlow, path::Path, process::ExitCode, time::Instant};
@@ -27,8 +23,7 @@ const LISTED: usize = 4;
 /// What a model is scored on while it learns.
 pub(super) struct Evaluation<'a> {
     evaluator: Evaluator<'a>,
-    records: &'a [Record],
-    noun: &'static str,
+    data: &'a Data,
 }
 
 impl<'a> Evaluation<'a> {
@@ -44,14 +39,14 @@ impl<'a> Evaluation<'a> {
     ) -> Result<Evaluation<'a>, Failure> {
         let evaluator = Evaluator::new(tokenizer, &setup.config, &setup.answers, options)?;
         let labelled = evaluator.is_labelled(&data.records);
-        if !labelled.map_err(|problem| records::placed(data.noun, problem))? {
+        if !labelled.map_err(|problem| data.file.placed(problem))? {
             let line = data.records.first().map_or(0, |first| first.line);
             let lacking = data.records.first().map(|first| evaluator.lacking(first));
             let lacking =
                 lacking.unwrap_or_else(|| Failure::input("there are no records to score the model on"));
-            return Err(records::at(data.noun, line, lacking));
+            return Err(data.file.at(line, lacking));
         }
-        Ok(Evaluation { evaluator, records: &data.records, noun: data.noun })
+        Ok(Evaluation { evaluator, data })
     }
 }
 
@@ -195,8 +190,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Writes the model as it is now.
+    /// Writes the model as it is now, unless numbers in it are not finite.
     fn write(&mut self, folder: &Path) -> Result<(), Failure> {
+        self.trainer.check()?;
         let session = self.trainer.session();
         let ranges = match self.setup.arguments.float {
             true => BTreeMap::<String, Range>::new(),
@@ -210,17 +206,18 @@ impl<'a> Run<'a> {
     fn score(&mut self) -> Result<bool, Failure> {
         let due = self.is_due(self.setup.arguments.data.eval_every);
         let Some(evaluation) = self.evaluation.as_ref().filter(|_| due) else { return Ok(true) };
+        self.trainer.check()?;
         let mut scored = 0;
         let progress = &mut self.progress;
         let mut done = |count: usize| {
             scored += count;
-            progress.tell(format!("scored on {scored} of {} records", evaluation.records.len()));
+            progress.tell(format!("scored on {scored} of {} records", evaluation.data.records.len()));
             progress.advance(0);
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let mut models: [&mut dyn Runner; 1] = [self.trainer.session()];
-        let found = evaluate(&evaluation.evaluator, evaluation.records.to_vec(), &mut models, &mut done);
-        let found = found.map_err(|problem| records::placed(evaluation.noun, problem))?;
+        let found = evaluate(&evaluation.evaluator, evaluation.data.records.clone(), &mut models, &mut done);
+        let found = found.map_err(|problem| evaluation.data.file.placed(problem))?;
         if interrupt::requested() {
             return Ok(false);
         }
@@ -246,7 +243,7 @@ impl<'a> Run<'a> {
 
 fn interrupted(folder: &Folder, kept: u64, steps: u64) -> String {
     match kept {
-        0 => "interrupted before the first step".to_owned(),
+        0 => INTERRUPTED.to_owned(),
         kept => format!(
             "interrupted after {kept} of {steps} steps, which are in {}: go on with the same command and `--resume`",
             folder.last().display()

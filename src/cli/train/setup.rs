@@ -141,7 +141,7 @@ impl<'a> Setup<'a> {
             }
         }
         let found = labels(&data.records, &self.answers, &self.config);
-        if let Some(found) = found.map_err(|problem| records::placed(data.noun, problem))? {
+        if let Some(found) = found.map_err(|problem| data.file.placed(problem))? {
             found.lay_over(&mut self.config);
             let names = self.config.labels();
             if !names.is_empty() {

@@ -54,6 +54,10 @@ impl Lines {
     }
 
     fn text(&self, bytes: Vec<u8>) -> Item {
+        if self.number == 1 && (bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff])) {
+            let failure = Failure::input("the file is UTF-16 text").help("save it as UTF-8");
+            return Err(Problem::new(self.number, failure));
+        }
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             let text = format!("the line is not UTF-8 text: byte {} is part of no letter", at + 1);

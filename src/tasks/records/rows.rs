@@ -6,7 +6,7 @@ use super::{
     conll::Sentences,
     lines::{Item, LONGEST, Lines},
 };
-use crate::failure::Failure;
+use crate::failure::{Failure, Message};
 use serde_json::{Map, Value};
 
 /// A row's line number and its fields.
@@ -118,7 +118,7 @@ impl Table {
         }
         match table.cells() {
             None => Ok(table),
-            Some(Err(problem)) => Err(problem.into_failure()),
+            Some(Err(problem)) => Err(headless(name, problem)),
             Some(Ok((_, cells))) => {
                 table.header = cells.into_iter().map(|cell| cell.trim().to_owned()).collect();
                 columns.check(&table.header, name)?;
@@ -156,11 +156,24 @@ impl Table {
             return Ok((number, named.collect()));
         }
         if cells.len() != self.header.len() {
-            let text = format!("the line has {} columns, the header has {}", cells.len(), self.header.len());
+            let s = if cells.len() == 1 { "" } else { "s" };
+            let text =
+                format!("the line has {} column{s}, the header has {}", cells.len(), self.header.len());
             return Err(Problem::new(number, Failure::input(text)));
         }
         let named = self.header.iter().cloned().zip(cells.into_iter().map(Value::String));
         Ok((number, named.collect()))
+    }
+}
+
+/// The header cannot be read.
+fn headless(name: &str, problem: Problem) -> Failure {
+    let line = problem.line;
+    match problem.into_failure() {
+        Failure::Input(message) => {
+            Failure::Input(Message { text: format!("{name}, line {line}: {}", message.text), ..message })
+        }
+        other => other,
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Batch {
     pub inputs: BTreeMap<String, Tensor>,
     /// Tokens that are not padding.
     pub tokens: usize,
+    /// How much its loss counts beside those of other batches: as many as the labels that it is a mean over,
+    /// those of tokens where tokens have labels, else one for each example.
+    pub weight: usize,
     /// The line of each example's record.
     pub lines: Vec<u64>,
 }
@@ -136,6 +139,16 @@ impl<'a> Dataset<'a> {
         order::batches(self.examples.len(), self.batch, &mut random, shape)
     }
 
+    /// How many batches an epoch has. It is the same number for all where every example has as many sequences.
+    pub fn batches_in(&self, epoch: u64) -> usize {
+        let kind = |example: &Example| example.sequences.len();
+        let first = self.examples.first().map(kind);
+        match self.examples.iter().all(|example| Some(kind(example)) == first) {
+            true => self.examples.len().div_ceil(self.batch.max(1)),
+            false => self.epoch(epoch).len(),
+        }
+    }
+
     /// The inputs of some examples: `input_ids`, `attention_mask` and `token_type_ids`, each `i64[batch, seq]`
     /// (`i64[batch, choices, seq]`), and the label inputs. Words are hidden as drawn by seed, epoch and example.
     ///
@@ -156,7 +169,20 @@ impl<'a> Dataset<'a> {
         let lines = members.iter().map(|member| member.example.line).collect();
         let tokens = members.iter().flat_map(|member| &member.sequences).map(Vec::len).sum();
         let inputs = inputs.map_err(|failure| Problem::new(first.example.line, failure))?;
-        Ok(Batch { inputs, tokens, lines })
+        Ok(Batch { inputs, tokens, weight: self.weight(&members), lines })
+    }
+
+    /// See [`Batch::weight`]. Where words and following are learned at once, their losses are means over
+    /// different things, and each example counts one.
+    fn weight(&self, members: &[Member<'_>]) -> usize {
+        // Nothing comes before the first word, so that nobody is asked for it.
+        let first = usize::from(self.head == Head::Continuation);
+        let asked =
+            |member: &Member<'_>| member.labels.iter().skip(first).filter(|label| **label != IGNORED).count();
+        match self.head {
+            Head::Entities | Head::FillMask | Head::Continuation => members.iter().map(asked).sum(),
+            _ => members.len(),
+        }
     }
 
     /// The names of the inputs that the batches have.

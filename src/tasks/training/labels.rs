@@ -82,6 +82,13 @@ pub fn labels(records: &[Record], answers: &[Answer], config: &Config) -> Result
         Some("multi_label_classification") => given.any(&golds),
         None if lists => given.any(&golds),
         _ => {
+            let is_number = |gold: &Value| spelled(gold).is_some_and(|name| number(&name).is_some());
+            let among_numbers = golds.iter().any(|(_, gold)| is_number(gold));
+            if let Some((line, gold)) = golds.iter().find(|(_, gold)| among_numbers && is_no_number(gold)) {
+                let text = format!("{} is neither a number nor the name of a label", shown(gold));
+                let help = "leave the record out, or name the column of the label with --columns label=NAME";
+                return Err(Problem::new(*line, Failure::input(text).help(help)));
+            }
             let names = names(&golds, parts)?;
             let numbers: Option<Vec<f64>> = names.iter().map(|name| number(name)).collect();
             match numbers.filter(|_| problem.is_none()) {
@@ -262,6 +269,12 @@ fn tag_order(one: &str, other: &str) -> std::cmp::Ordering {
         (None, None) => split(one).cmp(&split(other)),
         _ => order(one, other),
     }
+}
+
+/// It reads as a number, and is infinite or none.
+fn is_no_number(gold: &Value) -> bool {
+    let number = gold.as_str().and_then(|text| text.trim().parse::<f64>().ok());
+    number.is_some_and(|number| !number.is_finite())
 }
 
 fn number(name: &str) -> Option<f64> {
