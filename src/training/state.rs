@@ -108,7 +108,7 @@ impl State {
         let path = folder.join(DESCRIPTION);
         let damaged = |what: String| {
             Failure::input(format!("{} cannot be gone on from: {what}", folder.display()))
-                .help("start anew without `--resume`")
+                .help("start anew in another folder: `-o DIR`")
         };
         let text = read(&path)?;
         let Version { version } = serde_json::from_str(&text)
@@ -121,6 +121,9 @@ impl State {
         let description: Description = serde_json::from_str(&text)
             .map_err(|error| damaged(format!("{DESCRIPTION} is damaged: {error}")))?;
         for (name, expected) in [(WEIGHTS, description.weights), (TENSORS, description.tensors)] {
+            if !folder.join(name).is_file() {
+                return Err(damaged(format!("it has no {name}")));
+            }
             if checksum(&folder.join(name))? != expected {
                 return Err(damaged(format!("{name} is not the one that {DESCRIPTION} was written with")));
             }
@@ -197,7 +200,7 @@ fn read(path: &Path) -> Result<String, Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = path.parent().unwrap_or(path).display();
             Err(Failure::input(format!("there is no run to go on with: {folder} has no {DESCRIPTION}"))
-                .help("name the folder that it was written to with `-o`, or start anew without `--resume`"))
+                .help("name the folder that it was written to with `-o`, or leave out `--resume`"))
         }
         Err(error) => Err(cannot_read(path, &error)),
     }

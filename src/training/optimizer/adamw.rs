@@ -187,7 +187,7 @@ impl Moments {
 
 fn unfit(name: &str, what: &str) -> Failure {
     Failure::input(format!("the optimizer's state does not fit the model: it is about `{name}`, {what}"))
-        .help("start anew without `--resume`")
+        .help("start anew in another folder: `-o DIR`")
 }
 
 /// The same step by operations of candle's, for other devices.
