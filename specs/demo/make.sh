@@ -24,7 +24,7 @@ train() {
 
 if [ -z "${TEACHER:-}" ]; then
     train -c "$minilm" --set 'id2label={"0": "negative", "1": "positive"}' --float \
-        --input "$sst2/train.tsv" --epochs 2 --eval-every 500 --save-every 500 -o "$teacher"
+        --input "$sst2/train.tsv" --epochs 1 --eval-every 500 --save-every 500 -o "$teacher"
 fi
 
 # What the student learns is what the teacher says of each text: of the labels nothing.
@@ -33,10 +33,10 @@ fi
 taught() {
     train "$@" --input "$work/texts.tsv" --teacher "$teacher" --distillation 1 --temperature 2
 }
-taught -c "$work/cut" --float --epochs 2 --learning-rate 3e-4 \
+taught -c "$work/cut" --float --epochs 3 --learning-rate 3e-4 \
     --eval-every 1000 --save-every 1000 -o "$work/float"
-taught -c "$work/float" --steps 1500 --learning-rate 2e-5 \
-    --eval-every 250 --save-every 500 -o "$work/int8"
+taught -c "$work/float" --steps 600 --learning-rate 2e-5 \
+    --eval-every 100 --save-every 200 -o "$work/int8"
 
 "$python" "$here/student.py" pack "$work/int8" "$here"
 score() {

@@ -36,7 +36,7 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import BertWordPieceTokenizer
 
 # Of the texts that are made: with other words, and joined.
-NOISY, JOINED = 70_000, 50_000
+NOISY, JOINED = 25_000, 15_000
 SEED = 7
 # Of the student.
 PIECES, LAYERS, NEURONS, POSITIONS = 3300, (0, 5), 256, 128
