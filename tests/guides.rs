@@ -80,6 +80,7 @@ fn follow(page: &Path) -> usize {
     let name = page.file_stem().unwrap().to_str().unwrap();
     let folder = tempfile::tempdir().unwrap();
     checkpoint(&folder.path().join("my-bert"));
+    checkpoint(&folder.path().join("teacher"));
     let python = std::env::var_os("QDQC_PYTHON");
     let (mut commands, mut left_out) = (0, 0);
     for (info, lines) in blocks(&text) {

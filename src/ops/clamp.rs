@@ -53,13 +53,14 @@ impl Operator for Clamp {
         let [x] = operands(backward.operands)?;
         let passes = || {
             let mut upstream = backward.upstream.clone();
+            let none = upstream.zeros_like()?;
             if let Some(min) = &self.min {
                 let inside = x.broadcast_ge(&bound(min, x, backward.dims)?)?;
-                upstream = (upstream * inside.to_dtype(x.dtype())?)?;
+                upstream = inside.where_cond(&upstream, &none)?;
             }
             if let Some(max) = &self.max {
                 let inside = x.broadcast_le(&bound(max, x, backward.dims)?)?;
-                upstream = (upstream * inside.to_dtype(x.dtype())?)?;
+                upstream = inside.where_cond(&upstream, &none)?;
             }
             Ok(upstream)
         };

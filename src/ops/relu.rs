@@ -26,7 +26,7 @@ impl Operator for Relu {
     /// Passes where `x` is above 0, and not at 0, as in PyTorch.
     fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
         let [x] = operands(backward.operands)?;
-        let passes = || x.gt(0.0)?.to_dtype(x.dtype())?.mul(backward.upstream);
+        let passes = || x.gt(0.0)?.where_cond(backward.upstream, &backward.upstream.zeros_like()?);
         Ok(vec![backward.wanted(0, passes)?])
     }
 

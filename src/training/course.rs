@@ -2,8 +2,8 @@
 
 use crate::{failure::Failure, tasks::training::Dataset};
 
-/// The times that a run can go through its data: as many batches are counted, and more last too long anyway.
-const MOST_EPOCHS: f64 = 1e6;
+/// The times that a run can go through its data; more last too long for anyone.
+const MOST_EPOCHS: f64 = 1e4;
 
 /// How long a run is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,12 +26,19 @@ impl Length {
             Length::Epochs(epochs) => {
                 if !(0.0..=MOST_EPOCHS).contains(&epochs) {
                     return Err(Failure::usage(format!("{epochs} epochs cannot be counted"))
-                        .help("give `--epochs` a number from 0 to a million, or `--steps`"));
+                        .help("give `--epochs` a number up to 10000, or `--steps`"));
                 }
-                let steps = |epoch: u64| data.batches_in(epoch).div_ceil(accumulate.max(1)) as u64;
+                let steps = |batches: usize| batches.div_ceil(accumulate.max(1)) as u64;
                 let whole = epochs.floor() as u64;
-                let part = epochs.fract() * steps(whole) as f64;
-                (0..whole).map(steps).sum::<u64>() + part.ceil() as u64
+                let (before, last) = match data.batches_each() {
+                    Some(each) => (whole * steps(each), steps(each)),
+                    None => {
+                        let steps = |epoch| steps(data.epoch(epoch).len());
+                        ((0..whole).map(steps).sum(), steps(whole))
+                    }
+                };
+                // What is a whole number but for the rounding of the product is one.
+                before + (epochs.fract() * last as f64 - 1e-6).ceil() as u64
             }
         };
         if steps == 0 {

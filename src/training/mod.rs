@@ -24,5 +24,5 @@ pub use folder::{recover, replace};
 pub use optimizer::{AdamW, AdamWOptions, Sgd, clipping, norm};
 pub use schedule::{Decay, Schedule};
 pub use selection::{decayed, frozen};
-pub use state::State;
+pub use state::{CHECKSUM, State};
 pub use trainer::{Options, Step, Trainer};

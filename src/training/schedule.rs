@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(rates(Decay::Linear, 0.0, 4, [0, 3, 4, 99]), [8.0, 2.0, 0.0, 0.0]);
         assert_eq!(rates(Decay::Linear, 1.0, 4, [0, 3, 4]), [0.0, 6.0, 8.0]);
         assert_eq!(rates(Decay::Linear, 0.01, 10, [0, 1]), [8.0, 7.2], "a part of a step is none");
-        assert_eq!(rates(Decay::Linear, 0.1, 30, [2, 3]), [5.333333, 8.0], "0.1 * 30 is above 3");
+        assert_eq!(rates(Decay::Linear, 0.29, 100, [28, 29]), [7.724138, 8.0], "0.29 * 100 is below 29");
         for decay in [Decay::Linear, Decay::Cosine, Decay::Constant] {
             assert_eq!(rates(decay, f64::NAN, 0, [0]), [8.0]);
         }

@@ -22,7 +22,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Options {
     /// How long it is.
     pub length: Length,
-    /// Batches whose gradients make one step, which is then that of one large batch.
+    /// Batches whose gradients make one step, which is then that of one large batch; but where a loss has parts
+    /// that are means over different things, as in pre-training and with a teacher's hidden states, each batch
+    /// counts as a whole.
     pub accumulate: usize,
     /// The largest norm of all gradients together; larger ones are scaled down to it.
     pub clip: Option<f64>,

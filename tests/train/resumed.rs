@@ -133,7 +133,7 @@ fn another_teacher_of_the_same_name_is_refused() {
         tensors.insert("classifier.bias".into(), bias);
     });
     let message = place.train(&format!("{line} --resume")).failed(2);
-    assert!(message.contains("`--teacher` is not what it was"), "{message}");
+    assert!(message.contains("the teacher is not what it was"), "{message}");
 }
 
 /// Ctrl-C ends a run after the step at hand.

@@ -111,7 +111,7 @@ pub struct Course {
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch: Option<usize>,
 
-    /// Batches that make one step
+    /// Batches that make one step, as if they were one
     #[arg(long, value_name = "N", value_parser = count, default_value_t = 1)]
     pub accumulate: usize,
 

@@ -51,19 +51,24 @@ impl Folder {
         folder.lock()?;
         if resume {
             recover(&folder.last())?;
-            folder.clear()?;
         }
-        if resume && folder.last().is_dir() {
-            return Ok(folder);
+        folder.check(resume)?;
+        Ok(folder)
+    }
+
+    /// Refuses a folder that holds what is no run, or one that is not gone on with.
+    fn check(&self, resume: bool) -> Result<(), Failure> {
+        if resume && self.last().is_dir() {
+            return Ok(());
         }
-        let names = folder.names()?;
+        let names = self.names()?;
         // What a run leaves that made no checkpoint: a log, and files that were not finished.
         let unfinished = |name: &&String| *name == LOG || *name == "last.new" || name.starts_with(UNFINISHED);
-        let Some(other) = names.iter().find(|name| !unfinished(name)) else { return Ok(folder) };
-        let name = path.display();
+        let Some(other) = names.iter().find(|name| !unfinished(name)) else { return Ok(()) };
+        let name = self.path.display();
         match resume {
             // It scored a model before it made a checkpoint.
-            true if names.iter().any(|name| name == LOG) => Ok(folder),
+            true if names.iter().any(|name| name == LOG) => Ok(()),
             true => Err(Failure::usage(format!("`{name}` has no {LAST}/ to go on from, but `{other}`"))
                 .help("name the folder that the run was started with")),
             false => Err(Failure::usage(format!("the folder `{name}` holds something already"))
@@ -82,10 +87,13 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes files that a run was writing when it was killed.
+    /// Removes files that the run was writing when it was killed.
     fn clear(&self) -> Result<(), Failure> {
         for name in self.names()?.iter().filter(|name| name.starts_with(UNFINISHED)) {
             let file = self.path.join(name);
+            if !file.is_file() {
+                continue;
+            }
             fs::remove_file(&file).map_err(|error| {
                 Failure::outside(format!("`{}` cannot be removed: {error}", file.display()))
             })?;
@@ -107,8 +115,8 @@ impl Folder {
         }
     }
 
-    /// Makes it, and sees that files can be written there.
-    pub(super) fn make(&mut self) -> Result<(), Failure> {
+    /// Makes it, and sees that files can be written there, and that no other run came before.
+    pub(super) fn make(&mut self, resume: bool) -> Result<(), Failure> {
         let path = self.path.clone();
         let failed = |what: &str, error: io::Error| {
             Failure::outside(format!("the folder `{}` cannot be {what}: {error}", path.display()))
@@ -116,6 +124,7 @@ impl Folder {
         fs::create_dir_all(&path).map_err(|error| failed("made", error))?;
         if self.lock.is_none() {
             self.lock()?;
+            self.check(resume)?;
         }
         tempfile::Builder::new()
             .prefix(UNFINISHED)
@@ -134,6 +143,7 @@ impl Folder {
         }
         let state = State::load(&self.last())?;
         state.expect(origin)?;
+        self.clear()?;
         let batch = usize::try_from(state.position).unwrap_or(usize::MAX);
         let place = Place { step: state.step, epoch: state.epoch, batch };
         Ok(Some(Resumed { place, best: state.best, optimizer: state.optimizer }))

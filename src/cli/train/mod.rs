@@ -22,9 +22,6 @@ use run::{Evaluation, Run};
 use setup::Setup;
 use std::{collections::BTreeSet, process::ExitCode};
 
-/// What is said of a run that was interrupted while it was being prepared.
-const INTERRUPTED: &str = "interrupted before the first step";
-
 /// Trains a model and writes it.
 pub fn train(arguments: &args::Train, screen: Screen) -> Result<ExitCode, Stop> {
     interrupt::install();
@@ -54,7 +51,11 @@ pub fn train(arguments: &args::Train, screen: Screen) -> Result<ExitCode, Stop> 
     let scored = setup.scored();
     if interrupt::requested() {
         // Records that were not read any more are not missing.
-        screen.note(INTERRUPTED);
+        screen.note(&run::interrupted(
+            &folder,
+            resumed.as_ref().map_or(0, |resumed| resumed.place.step),
+            None,
+        ));
         return Ok(ExitCode::from(interrupt::EXIT_CODE));
     }
     let (data, scored) = (read?, scored?);
@@ -68,7 +69,7 @@ pub fn train(arguments: &args::Train, screen: Screen) -> Result<ExitCode, Stop> 
     let mut session = start::session(&setup, &fresh, !wants_ranges).map_err(&within)?;
     let frozen = frozen(&freeze, session.parameters())?;
     chosen("--fresh", &fresh.patterns, session.parameters().keys().map(String::as_str))?;
-    folder.make()?;
+    folder.make(arguments.resume)?;
     let placed = |problem| within(data.file.placed(problem));
     let kept = tokens.is_some().then(|| data.records.clone());
     let dataset = Dataset::new(&tokenizer, &setup.config, &setup.answers, setup.options(), data.records);

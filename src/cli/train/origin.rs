@@ -4,6 +4,7 @@ use crate::{
     checkpoint::{Checkpoint, HubOptions},
     cli::{args, checksum::Checksum, spec},
     failure::Failure,
+    training::CHECKSUM,
 };
 use clap::ValueEnum;
 use std::{collections::BTreeMap, path::Path};
@@ -52,14 +53,15 @@ pub(super) fn of(arguments: &args::Train) -> Result<Origin, Failure> {
         ("kind of run", if *float { "float" } else { "quantized" }.to_owned()),
         ("`--device`", or(machine.device.clone(), "cpu")),
         ("`--dtype`", or(dtype, "f32")),
-        ("`--teacher`", or(teacher.teacher.as_deref().map(weights).transpose()?, "none")),
+        ("`--teacher`", or(teacher.teacher.clone(), "none")),
     ];
     if let Some(eval) = &data.eval {
         origin.push(("`--eval`", records(eval, arguments.resume)?));
         origin.push(("`--eval-columns`", or(data.eval_columns.clone(), "usual")));
         origin.push(("`--eval-every`", number(data.eval_every, "epoch")));
     }
-    if teacher.teacher.is_some() {
+    if let Some(location) = &teacher.teacher {
+        origin.push(("the teacher", weights(location)?));
         origin.push(("`--teacher-spec`", or(teacher.teacher_spec.clone(), "the same")));
         origin.push(("`--temperature`", teacher.temperature.to_string()));
         origin.push(("`--distillation`", teacher.distillation.to_string()));
@@ -73,22 +75,22 @@ fn text(argument: &str) -> Result<String, Failure> {
     let spec = spec::read(argument)?;
     let mut sum = Checksum::default();
     sum.add(&spec.text);
-    Ok(sum.text())
+    Ok(CHECKSUM.to_owned() + &sum.text())
 }
 
-/// A checkpoint on the disk: what its weights are. One from the hub or of the binary: its name.
+/// What the weights of a checkpoint on the disk are. One from the hub, or of the binary, stays what it is.
 fn weights(location: &str) -> Result<String, Failure> {
     if !Path::new(location).exists() {
         return Ok(location.to_owned());
     }
     let checkpoint = Checkpoint::open(location, &HubOptions::from_env())?;
-    Ok(format!("{location} {:08x}", checkpoint.fingerprint()?))
+    Ok(format!("{CHECKSUM}{:08x}", checkpoint.fingerprint()?))
 }
 
 fn file(path: &Path) -> Result<String, Failure> {
     let mut sum = Checksum::default();
     sum.file(path)?;
-    Ok(sum.text())
+    Ok(CHECKSUM.to_owned() + &sum.text())
 }
 
 /// A file of records. Standard input cannot be read again.

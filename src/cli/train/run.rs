@@ -1,7 +1,7 @@
 //! From step to step: what is logged, kept, scored and told between them.
 
 use super::{
-    INTERRUPTED, every,
+    every,
     folder::{Folder, Resumed},
     log::Log,
     origin::Origin,
@@ -111,7 +111,7 @@ impl<'a> Run<'a> {
         drop(trainer);
         progress.finish();
         if !done {
-            setup.screen.note(&interrupted(folder, kept, steps));
+            setup.screen.note(&interrupted(folder, kept, Some(steps)));
         }
         report::show(setup, folder, &report::End { steps, done, seconds: started.elapsed().as_secs_f64() })?;
         Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(interrupt::EXIT_CODE) })
@@ -241,11 +241,13 @@ impl<'a> Run<'a> {
     }
 }
 
-fn interrupted(folder: &Folder, kept: u64, steps: u64) -> String {
+/// What is said of a run that someone ended when so many of its steps were kept.
+pub(super) fn interrupted(folder: &Folder, kept: u64, steps: Option<u64>) -> String {
+    let of = steps.map_or_else(String::new, |steps| format!(" of {steps}"));
     match kept {
-        0 => INTERRUPTED.to_owned(),
+        0 => "interrupted before the first step".to_owned(),
         kept => format!(
-            "interrupted after {kept} of {steps} steps, which are in {}: go on with the same command and `--resume`",
+            "interrupted after {kept}{of} steps, which are in {}: go on with the same command and `--resume`",
             folder.last().display()
         ),
     }

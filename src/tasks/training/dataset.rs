@@ -139,14 +139,13 @@ impl<'a> Dataset<'a> {
         order::batches(self.examples.len(), self.batch, &mut random, shape)
     }
 
-    /// How many batches an epoch has. It is the same number for all where every example has as many sequences.
-    pub fn batches_in(&self, epoch: u64) -> usize {
+    /// How many batches every epoch has; `None` where epochs differ, since examples have different numbers of
+    /// sequences.
+    pub fn batches_each(&self) -> Option<usize> {
         let kind = |example: &Example| example.sequences.len();
         let first = self.examples.first().map(kind);
-        match self.examples.iter().all(|example| Some(kind(example)) == first) {
-            true => self.examples.len().div_ceil(self.batch.max(1)),
-            false => self.epoch(epoch).len(),
-        }
+        let alike = self.examples.iter().all(|example| Some(kind(example)) == first);
+        alike.then(|| self.examples.len().div_ceil(self.batch.max(1)))
     }
 
     /// The inputs of some examples: `input_ids`, `attention_mask` and `token_type_ids`, each `i64[batch, seq]`
