@@ -1,5 +1,5 @@
-//! README.md tells the truth: its commands parse, its files exist, its table of
-//! specs is complete.
+//! README.md tells the truth: its commands parse, as those of docs/results.md do, its files exist, its
+//! table of specs is complete.
 
 #![cfg(test)]
 
@@ -13,8 +13,15 @@ use std::{fs, path::Path};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
+/// Pages with commands to copy.
+const PAGES: [&str; 2] = ["README.md", "docs/results.md"];
+
+fn read(page: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(page)).unwrap()
+}
+
 fn readme() -> String {
-    fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap()
+    read("README.md")
 }
 
 /// The lines of code blocks that call qdqc, as words after its name.
@@ -29,33 +36,39 @@ fn commands(text: &str) -> Vec<Vec<String>> {
     calls.collect()
 }
 
-/// Splits as a shell does, as far as README needs: double quotes, no escapes, up to a `|`, `>` or `#`.
+/// Splits as a shell does, as far as pages need: quotes of both kinds, no escapes, up to a `|`, `>` or `#`.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
-    for (index, part) in line.split('"').enumerate() {
-        if index % 2 == 1 {
-            words.push(part.to_owned());
-            continue;
-        }
-        for word in part.split_whitespace() {
-            if ["|", ">", "#"].contains(&word) {
-                return words;
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for letter in line.chars() {
+        match quote {
+            Some(open) if letter == open => quote = None,
+            Some(_) => word.get_or_insert_default().push(letter),
+            None if letter == '"' || letter == '\'' => {
+                quote = Some(letter);
+                word.get_or_insert_default();
             }
-            words.push(word.to_owned());
+            None if letter.is_whitespace() => words.extend(word.take()),
+            None if word.is_none() && "|>#".contains(letter) => return words,
+            None => word.get_or_insert_default().push(letter),
         }
     }
+    words.extend(word);
     words
 }
 
 #[test]
 fn every_command_parses() {
-    let commands = commands(&readme());
-    assert!(commands.len() >= 5, "{commands:?}");
-    for words in commands {
-        let line = words.join(" ");
-        let arguments = std::iter::once("qdqc".to_owned()).chain(words);
-        if let Err(message) = Arguments::try_parse_from(arguments) {
-            panic!("`qdqc {line}` in README.md:\n{message}");
+    for page in PAGES {
+        let commands = commands(&read(page));
+        assert!(commands.len() >= 5, "{page}: {commands:?}");
+        for words in commands {
+            let line = words.join(" ");
+            let arguments = std::iter::once("qdqc".to_owned()).chain(words);
+            if let Err(message) = Arguments::try_parse_from(arguments) {
+                panic!("`qdqc {line}` in {page}:\n{message}");
+            }
         }
     }
 }

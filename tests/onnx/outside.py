@@ -1,6 +1,6 @@
 """Gives every model that qdqc exports to outside software, and compares the answers.
 
-    python3 -m venv VENV && VENV/bin/pip install -r tests/onnx/requirements.txt
+    python3 -m venv VENV && VENV/bin/pip install --no-deps -r tests/onnx/requirements.txt
     cargo build && VENV/bin/python tests/onnx/outside.py target/debug/qdqc
 
 README.md says what is tried and what must hold.
