@@ -14,7 +14,7 @@ use qdqc::{
     backends::candle::keep_freed_memory,
     checkpoint::{Checkpoint, Fresh, HubOptions},
     compile::load,
-    session::{Engine, Gradients, Session},
+    session::{Engine, Gradients, Integers, Session},
     specs::{BundledLibrary, find},
     training::{AdamW, AdamWOptions, clipping, norm},
     types,
@@ -73,7 +73,12 @@ fn session(checkpoint: &str, quantized: bool) -> Result<Session> {
         opened.config.set("num_labels", 2.into());
         Ok(opened)
     };
-    let engine = |quantize| Engine { device: Device::Cpu, dtype: types::DType::F32, quantize };
+    let engine = |quantize| Engine {
+        device: Device::Cpu,
+        dtype: types::DType::F32,
+        quantize,
+        integers: Integers::Never,
+    };
     if !quantized {
         return Ok(Session::new(program, open()?, engine(false)));
     }

@@ -11,7 +11,7 @@ use qdqc::{
     backends::candle::Inspected,
     checkpoint::{Checkpoint, HubOptions},
     compile,
-    session::{Engine, Session},
+    session::{Engine, Integers, Session},
     specs::BundledLibrary,
     types::DType,
 };
@@ -43,7 +43,7 @@ fn call() -> Call {
     let (program, problems) = compile::load("sequence-classification.qdq", text, &BundledLibrary);
     assert!(problems.is_empty());
     let checkpoint = Checkpoint::open(TINY, &HubOptions::from_env()).unwrap();
-    let engine = Engine { device: Device::Cpu, dtype: DType::F32, quantize: true };
+    let engine = Engine { device: Device::Cpu, dtype: DType::F32, quantize: true, integers: Integers::Never };
     let mut session = Session::new(program, checkpoint, engine);
     let ids = Tensor::from_vec((0..12_i64).map(|at| 5 + at * 7).collect(), (2, 6), &Device::Cpu).unwrap();
     let inputs = BTreeMap::from([("input_ids".to_owned(), ids)]);

@@ -8,7 +8,7 @@ use qdqc::{
     compile,
     failure::Failure,
     ops::candle_dtype,
-    session::{Engine, Session},
+    session::{Engine, Integers, Session},
     specs::BundledLibrary,
     types::DType,
 };
@@ -35,7 +35,7 @@ fn called(options: &str, dtype: DType, ranges: &[(&str, Tensor)]) -> Result<Vec<
     let (program, problems) = compile::load("m.qdq", &SPEC.replace("OPTIONS", options), &BundledLibrary);
     assert!(problems.is_empty(), "{problems:?}");
     let checkpoint = Checkpoint::open(folder.path().to_str().unwrap(), &HubOptions::from_env()).unwrap();
-    let engine = Engine { device: Device::Cpu, dtype, quantize: true };
+    let engine = Engine { device: Device::Cpu, dtype, quantize: true, integers: Integers::Never };
     let x = Tensor::new(&[[-9.0_f32, 2.4, 9.0], [1.5, 2.5, -3.4]], &Device::Cpu).unwrap();
     let x = x.to_dtype(candle_dtype(dtype)).unwrap();
     let inputs = BTreeMap::from([("x".to_owned(), x)]);

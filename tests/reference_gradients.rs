@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Tensor};
 use qdqc::{
     checkpoint::{Checkpoint, Fresh, HubOptions},
     compile::load as load_spec,
-    session::{Engine, Gradients, Session},
+    session::{Engine, Gradients, Integers, Session},
     specs::{BundledLibrary, find},
     training::{AdamW, AdamWOptions, Sgd},
     types,
@@ -56,7 +56,8 @@ impl Case {
             Checkpoint::open(&folder.display().to_string(), &HubOptions::from_env()).unwrap();
         checkpoint.overlay(&self.folder.join("amax.quant.safetensors")).unwrap();
         let quantize = self.mode == "quant";
-        let engine = Engine { device: Device::Cpu, dtype: types::DType::F32, quantize };
+        let engine =
+            Engine { device: Device::Cpu, dtype: types::DType::F32, quantize, integers: Integers::Never };
         let mut session = Session::new(program, checkpoint, engine);
         let inputs = self.inputs.keys().cloned().collect();
         let drawn = session.start_training(&inputs, &BTreeSet::new(), &Fresh::default()).unwrap();
@@ -195,7 +196,8 @@ fn slopes(name: &str, x: &Tensor) -> Tensor {
     let config = format!(r#"{{"hidden_act": "{name}", "points": {}}}"#, x.elem_count());
     std::fs::write(folder.path().join("config.json"), config).unwrap();
     let checkpoint = Checkpoint::open(&folder.path().display().to_string(), &HubOptions::from_env()).unwrap();
-    let engine = Engine { device: Device::Cpu, dtype: types::DType::F32, quantize: false };
+    let engine =
+        Engine { device: Device::Cpu, dtype: types::DType::F32, quantize: false, integers: Integers::Never };
     let mut session = Session::new(program, checkpoint, engine);
     let one = Tensor::new(1f32, &Device::Cpu).unwrap();
     let named = |name: &str| BTreeMap::from([(name.to_owned(), one.clone())]);

@@ -13,7 +13,7 @@ use qdqc::{
     checkpoint::{Checkpoint, HubOptions},
     compile,
     config::Config,
-    session::{Engine, Session},
+    session::{Engine, Integers, Session},
     specs::{self, BundledLibrary},
     tasks::{
         Columns, Format, Options, Record, Records, Tokenizer,
@@ -125,7 +125,11 @@ fn session(spec: &str, folder: &Path, settings: &[&str]) -> Session {
     for setting in settings {
         checkpoint.config.set_text(setting).unwrap();
     }
-    Session::new(program, checkpoint, Engine { device: Device::Cpu, dtype: DType::F32, quantize: false })
+    Session::new(
+        program,
+        checkpoint,
+        Engine { device: Device::Cpu, dtype: DType::F32, quantize: false, integers: Integers::Never },
+    )
 }
 
 /// The tiny checkpoint with a classifier that gives one score.

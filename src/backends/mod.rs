@@ -1,3 +1,4 @@
 //! What becomes of a graph: it is run, or written down.
 
 pub mod candle;
+pub mod integer;

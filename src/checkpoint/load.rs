@@ -4,6 +4,7 @@ use super::{
     Checkpoint, Fresh, decode,
     fresh::draw,
     names::{Names, canonical, is_negative_of, is_range},
+    packed,
     problems::{Found, Problems},
     surplus,
     tensor_file::{Stored, TensorFile},
@@ -122,8 +123,10 @@ impl Checkpoint {
         let (mut drawn, sought): (Vec<&Wanted>, Vec<&Wanted>) = wanted.iter().partition(demanded);
         let mut problems = Problems::new(&weights.name, &self.config, fresh.is_some());
         let mut matches = Vec::with_capacity(sought.len());
+        let mut packed = Vec::new();
         for wanted in &sought {
             match layers.find(wanted) {
+                None if packed::has(&weights, wanted) => packed.push((*wanted).clone()),
                 None if wanted.optional => {}
                 None => problems.missing.push(wanted),
                 Some(entry) => {
@@ -146,6 +149,7 @@ impl Checkpoint {
         }
         let known: HashSet<String> = wanted.iter().flat_map(known_names).collect();
         let mut tensors = read(matches, device, dtype)?;
+        tensors.extend(self.unpacked(&packed, device, dtype)?);
         for wanted in &drawn {
             let seed = fresh.map_or(0, |fresh| fresh.seed);
             tensors.insert(wanted.path.clone(), draw(wanted, &self.config, seed, device, dtype)?);
@@ -156,7 +160,8 @@ impl Checkpoint {
 }
 
 fn known_names(wanted: &Wanted) -> impl Iterator<Item = String> {
-    std::iter::once(&wanted.path).chain(&wanted.tied).map(|name| canonical(name))
+    let parts = packed::PARTS.iter().map(|part| format!("{}{part}", canonical(&wanted.path)));
+    std::iter::once(&wanted.path).chain(&wanted.tied).map(|name| canonical(name)).chain(parts)
 }
 
 /// Reads in the order of the files, so that pages are touched once and in order.

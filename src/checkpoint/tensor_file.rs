@@ -46,6 +46,13 @@ pub struct TensorFile {
     directory: Directory,
 }
 
+impl AsRef<[u8]> for TensorFile {
+    /// All of the file.
+    fn as_ref(&self) -> &[u8] {
+        self.map.bytes()
+    }
+}
+
 impl TensorFile {
     /// Maps the file and reads its directory, not its data. The format is told
     /// from the content. Nothing in a pickle is executed.

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 /// The names that weights have in a folder, best first.
 pub(super) const NAMES: [&str; 4] = [
@@ -19,7 +20,7 @@ pub(super) const NAMES: [&str; 4] = [
 pub struct Weights {
     /// The file that was asked for, without its folder.
     pub name: String,
-    files: Vec<TensorFile>,
+    files: Vec<Arc<TensorFile>>,
     /// Which file holds each tensor.
     places: BTreeMap<String, usize>,
 }
@@ -54,7 +55,7 @@ impl Weights {
 
     fn single(name: String, file: TensorFile) -> Weights {
         let places = file.names().map(|(name, ..)| (name.to_owned(), 0)).collect();
-        Weights { name, files: vec![file], places }
+        Weights { name, files: vec![Arc::new(file)], places }
     }
 
     fn sharded(
@@ -78,12 +79,12 @@ impl Weights {
                     .help("fetch or copy all files of the checkpoint")
             })?;
             numbers.insert(shard, files.len());
-            files.push(TensorFile::open(&file)?);
+            files.push(Arc::new(TensorFile::open(&file)?));
         }
         let mut places = BTreeMap::new();
         for (tensor, shard) in &index.weight_map {
             let Some(number) = numbers.get(shard) else { continue };
-            if files.get(*number).and_then(|file: &TensorFile| file.get(tensor)).is_none() {
+            if files.get(*number).and_then(|file: &Arc<TensorFile>| file.get(tensor)).is_none() {
                 return Err(Failure::input(format!(
                     "{name} says that `{tensor}` is in {shard}, which lacks it"
                 ))
@@ -96,6 +97,13 @@ impl Weights {
 
     /// Every tensor, by name, and the file that holds it.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &TensorFile)> {
+        self.places
+            .iter()
+            .filter_map(|(name, place)| self.files.get(*place).map(|file| (name.as_str(), file.as_ref())))
+    }
+
+    /// The same, for whoever keeps a file longer than this.
+    pub(super) fn shared(&self) -> impl Iterator<Item = (&str, &Arc<TensorFile>)> {
         self.places
             .iter()
             .filter_map(|(name, place)| self.files.get(*place).map(|file| (name.as_str(), file)))

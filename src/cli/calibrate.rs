@@ -34,7 +34,7 @@ use std::{
 pub fn calibrate(arguments: &args::Calibrate, screen: Screen) -> Result<ExitCode, Stop> {
     interrupt::install();
     let named = Named::from(&arguments.model);
-    let engine = args::Engine { float: true, amax: None, machine: arguments.machine.clone() };
+    let engine = args::Engine { float: true, machine: arguments.machine.clone(), ..args::Engine::default() };
     let mut session = model::open(named, &engine, screen)?;
     let sources = session.program().sources.clone();
     let within = Stop::within(&sources);

@@ -27,7 +27,12 @@ pub fn export(arguments: &args::Export, screen: Screen) -> Result<ExitCode, Stop
     let target = &arguments.target;
     let files = ModelFiles::of(arguments)?;
     let machine = args::Machine { dtype: target.dtype, ..args::Machine::default() };
-    let engine = args::Engine { float: target.float, amax: target.amax.clone(), machine };
+    let engine = args::Engine {
+        float: target.float,
+        engine: Some(args::EngineKind::Candle),
+        amax: target.amax.clone(),
+        machine,
+    };
     let named = Named::from(&arguments.model);
     let mut session = model::open(named, &engine, screen)?;
     let sources = session.program().sources.clone();

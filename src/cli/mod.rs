@@ -4,6 +4,7 @@
 //! gives its exit code, or a [`Stop`] that says why it did not get there.
 
 pub mod args;
+mod bench;
 mod calibrate;
 mod calibrated;
 mod check;
@@ -23,6 +24,7 @@ mod model_files;
 mod new;
 mod other;
 pub mod output;
+mod pack;
 mod parted;
 pub mod progress;
 mod question;
@@ -105,6 +107,8 @@ fn dispatch(command: &Command, screen: Screen) -> Result<ExitCode, Stop> {
         Command::Sensitivity(arguments) => sensitivity::sensitivity(arguments, screen),
         Command::Export(arguments) => export::export(arguments, screen),
         Command::Eval(arguments) => eval::eval(arguments, screen),
+        Command::Bench(arguments) => bench::bench(arguments, screen),
+        Command::Pack(arguments) => pack::pack(arguments, screen),
         Command::Compare(arguments) => compare::compare(arguments, screen),
         Command::Lint(arguments) => lint::lint(arguments),
     }

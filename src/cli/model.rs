@@ -5,7 +5,7 @@ use crate::{
     answer::Answer,
     config::Config,
     failure::Failure,
-    session::{Engine, Session},
+    session::{Engine, Integers, Session},
     tasks::Tokenizer,
     types::DType,
 };
@@ -38,7 +38,8 @@ impl<'a> From<&'a args::Model> for Named<'a> {
 /// # Errors
 /// The spec has errors, there is no such checkpoint, or the engine is not there.
 pub fn open(named: Named<'_>, engine: &args::Engine, screen: Screen) -> Result<Session, Stop> {
-    let computed = computing(&engine.machine, !engine.float)?;
+    let mut computed = computing(&engine.machine, !engine.float)?;
+    computed.integers = integers(engine, &computed)?;
     let spec = spec::read(named.spec)?;
     let program = spec::load(&spec, named.recipe)?;
     let mut checkpoint = settings::checkpoint(named.checkpoint, screen)?;
@@ -57,7 +58,7 @@ pub fn open(named: Named<'_>, engine: &args::Engine, screen: Screen) -> Result<S
 pub fn computing(machine: &args::Machine, quantize: bool) -> Result<Engine, Failure> {
     use_threads(machine.threads)?;
     let device = device(machine.device.as_deref().unwrap_or("cpu"))?;
-    Ok(Engine { device, dtype: dtype(machine.dtype), quantize })
+    Ok(Engine { device, dtype: dtype(machine.dtype), quantize, integers: Integers::Never })
 }
 
 /// Reads the weights, and the vocabulary meanwhile. Gives how the outputs are
@@ -82,6 +83,19 @@ pub fn prepare(session: &mut Session, config: &Config) -> Result<(Vec<Answer>, T
 pub fn show_notes(session: &mut Session, screen: Screen) {
     for note in session.take_notes() {
         screen.note(&note.0);
+    }
+}
+
+/// Whether the engine that was asked for, or else the best, computes in integers.
+fn integers(engine: &args::Engine, computed: &Engine) -> Result<Integers, Failure> {
+    let possible = computed.device.is_cpu() && computed.dtype == DType::F32 && computed.quantize;
+    match engine.engine {
+        Some(args::EngineKind::Candle) => Ok(Integers::Never),
+        None | Some(args::EngineKind::Auto) if possible => Ok(Integers::WherePossible),
+        None | Some(args::EngineKind::Auto) => Ok(Integers::Never),
+        Some(args::EngineKind::Int8) if possible => Ok(Integers::Required),
+        Some(args::EngineKind::Int8) => Err(Failure::usage("the engine `int8` computes on a CPU, in f32")
+            .help("leave out `--device` and `--dtype`, or say `--engine candle`")),
     }
 }
 

@@ -30,8 +30,12 @@ use std::{
 pub fn sensitivity(arguments: &args::Sensitivity, screen: Screen) -> Result<ExitCode, Stop> {
     interrupt::install();
     let named = Named::from(&arguments.model);
-    let engine =
-        args::Engine { float: false, amax: arguments.amax.clone(), machine: arguments.machine.clone() };
+    let engine = args::Engine {
+        float: false,
+        engine: Some(args::EngineKind::Candle),
+        amax: arguments.amax.clone(),
+        machine: arguments.machine.clone(),
+    };
     if let Some(file) = &arguments.write {
         // So that nothing is measured in vain.
         drop(WholeFile::create(file, existing(arguments))?);

@@ -9,22 +9,36 @@ use super::{
     settings, sites, spec, tree,
 };
 use crate::{
-    compile::{self, Options, Stage},
+    checkpoint::Checkpoint,
+    compile::{self, Options, Program, Stage},
     failure::Failure,
     graph::{Graph, print},
     names::nearest,
     report,
+    session::{Engine, Integers, Session},
+    types::DType,
 };
+use candle_core::Device;
 use std::process::ExitCode;
 
 /// The stage before there is a graph.
 const SYNTAX: &str = "syntax";
+
+/// What engines make of the last stage, with a checkpoint's ranges.
+const PLAN: &str = "plan";
 
 /// Prints a stage, or the sites.
 pub fn show(arguments: &args::Show, screen: Screen) -> Result<ExitCode, Stop> {
     let (config, checkpoint) = settings::given(&arguments.settings, screen)?;
     let spec = spec::read(&arguments.spec)?;
     let program = spec::load(&spec, arguments.settings.recipe.as_deref())?;
+    if arguments.stage.as_deref() == Some(PLAN) {
+        let checkpoint = checkpoint.map(|mut checkpoint| {
+            checkpoint.config = config;
+            checkpoint
+        });
+        return plan(arguments, program, checkpoint);
+    }
     let within = Stop::within(&program.sources);
     if arguments.stage.as_deref() == Some(SYNTAX) {
         // The spec's own file is the first; what it uses follows.
@@ -56,6 +70,27 @@ pub fn show(arguments: &args::Show, screen: Screen) -> Result<ExitCode, Stop> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Prints what runs in integers, and what does not.
+fn plan(arguments: &args::Show, program: Program, checkpoint: Option<Checkpoint>) -> Result<ExitCode, Stop> {
+    let Some(checkpoint) = checkpoint else {
+        return Err(Failure::usage("the stage `plan` follows from the ranges of a checkpoint")
+            .help("give a calibrated one with `-c`")
+            .into());
+    };
+    let plain = arguments.form == Form::Text && !arguments.sites && arguments.outputs.is_empty();
+    if !plain || arguments.float {
+        return Err(Failure::usage("the stage `plan` is text, of the usual call with quantizers")
+            .help("leave out `--as`, `--sites`, `--output` and `--float`")
+            .into());
+    }
+    let engine =
+        Engine { device: Device::Cpu, dtype: DType::F32, quantize: true, integers: Integers::WherePossible };
+    let sources = program.sources.clone();
+    let plan = Session::new(program, checkpoint, engine).plan().map_err(Stop::within(&sources))?;
+    output::print(&plan)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The stage with this name, or the last.
 fn choose(mut stages: Vec<Stage>, name: Option<&str>, float: bool) -> Result<Stage, Failure> {
     let found = match name {
@@ -69,7 +104,7 @@ fn choose(mut stages: Vec<Stage>, name: Option<&str>, float: bool) -> Result<Sta
 
 fn unknown(name: &str, stages: &[Stage], float: bool) -> Failure {
     let text = format!("there is no stage `{name}`{}", if float { " with `--float`" } else { "" });
-    let known = || std::iter::once(SYNTAX).chain(stages.iter().map(|stage| stage.name));
+    let known = || std::iter::once(SYNTAX).chain(stages.iter().map(|stage| stage.name)).chain([PLAN]);
     let text = match nearest(name, known()) {
         Some(near) => format!("{text}; did you mean `{near}`?"),
         None => text,

@@ -118,7 +118,8 @@ impl Operator for FakeQuantize {
 }
 
 impl FakeQuantize {
-    fn codes(&self) -> Result<Codes, Mismatch> {
+    /// Its codes.
+    pub(crate) fn codes(&self) -> Result<Codes, Mismatch> {
         let (divides, narrow) = match self.mode.as_str() {
             "onnx" => (true, self.narrow),
             "nv" => (false, self.narrow),

@@ -8,6 +8,9 @@ pub(crate) const E4M3_MAX: f32 = 448.0;
 /// Where a range is at most this, codes that are made by multiplying are 0: `2^-24`.
 pub(crate) const TINY: f32 = 1.0 / 16_777_216.0;
 
+/// `1.5 * 2^23`: a sum with it is a whole number, the nearest one.
+const ROUND: f32 = 12_582_912.0;
+
 /// Which codes there are and how they are computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Codes {
@@ -83,6 +86,16 @@ impl Codes {
         (if self.least == 0.0 { 0.0 } else { -amax }, amax)
     }
 
+    /// The byte of a number's code, whole and of 8 bits: in two's complement where codes are
+    /// signed. That of NaN is 0.
+    #[inline(always)]
+    pub(crate) fn byte(self, value: f32, grid: Grid) -> u8 {
+        let value = limit(value, grid.low, grid.high);
+        let scaled = if self.divides { value / grid.into } else { value * grid.into };
+        // Adding it leaves the whole number in the lowest bits of the sum.
+        (limit(scaled, self.least, self.largest) + ROUND).to_bits() as u8
+    }
+
     /// How numbers are rounded to codes and turned back.
     #[inline(always)]
     pub(crate) fn round(self, value: f32, grid: Grid) -> f32 {
@@ -152,7 +165,5 @@ pub(crate) fn e4m3_bits(value: f32) -> u8 {
 /// integers have one zero, -0 becomes 0.
 #[inline(always)]
 fn nearest(value: f32) -> f32 {
-    // Sums beyond 2^23 are whole numbers.
-    const ROUND: f32 = 12_582_912.0;
     (value + ROUND) - ROUND
 }

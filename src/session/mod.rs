@@ -12,8 +12,11 @@ pub use crate::backends::candle::{Gradients, Pass};
 
 use crate::{
     answer::Answer,
-    backends::candle::{Executor, Inspector, Variants, lay_out},
-    checkpoint::{Checkpoint, Folder, Loaded, Note, Wanted},
+    backends::{
+        candle::{Executor, Inspector, Variants, lay_out},
+        integer::{self, Draft, Packed},
+    },
+    checkpoint::{Checkpoint, Folder, Loaded, Matrices, Note, Wanted},
     compile::{Checked, Given, GivenTensor, Options, Program, compile},
     config::Config,
     failure::Failure,
@@ -36,6 +39,63 @@ pub struct Engine {
     pub dtype: DType,
     /// With quantizers; without, everything is computed in float.
     pub quantize: bool,
+    /// Whether calls run in integers.
+    pub integers: Integers,
+}
+
+/// Whether products of quantized values are computed in integers: on a CPU, in `f32`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Integers {
+    /// They are simulated in float.
+    #[default]
+    Never,
+    /// Where that is possible.
+    WherePossible,
+    /// Where that is possible; a model of which nothing can run in integers is an error.
+    Required,
+}
+
+/// A graph ready to be called.
+enum Prepared {
+    Float(Box<Executor>),
+    Integer(Box<integer::Executor>),
+}
+
+impl Prepared {
+    fn graph(&self) -> &Graph {
+        match self {
+            Prepared::Float(executor) => executor.graph(),
+            Prepared::Integer(executor) => executor.graph(),
+        }
+    }
+
+    fn accepts(&self, inputs: &BTreeMap<String, Tensor>) -> bool {
+        match self {
+            Prepared::Float(executor) => executor.accepts(inputs),
+            Prepared::Integer(executor) => executor.accepts(inputs),
+        }
+    }
+
+    fn run(&self, inputs: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, Failure> {
+        match self {
+            Prepared::Float(executor) => executor.run(inputs),
+            Prepared::Integer(executor) => executor.run(inputs),
+        }
+    }
+
+    fn run_unpadded(&self, inputs: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, Failure> {
+        match self {
+            Prepared::Float(executor) => executor.run(inputs),
+            Prepared::Integer(executor) => executor.run_unpadded(inputs),
+        }
+    }
+
+    fn float(&self) -> Result<&Executor, Failure> {
+        match self {
+            Prepared::Float(executor) => Ok(executor),
+            Prepared::Integer(_) => Err(unprepared()),
+        }
+    }
 }
 
 /// A spec and a checkpoint, ready to be called.
@@ -46,9 +106,11 @@ pub struct Session {
     /// Tensors of the checkpoint read so far, by state-dict path.
     weights: HashMap<String, Tensor>,
     /// One for each graph.
-    executors: Vec<Executor>,
+    executors: Vec<(Purpose, Prepared)>,
     /// Which of them serves a way of calling.
     calls: HashMap<Signature, usize>,
+    /// Weights as products of codes read them.
+    packed: Packed,
     /// Graphs whose quantizers can be switched, and the calls that they are for.
     variants: Vec<(Shapes, Variants)>,
     notes: Vec<Note>,
@@ -66,6 +128,8 @@ type Signature = (Purpose, BTreeSet<String>, Shapes);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Purpose {
     /// Its outputs.
+    Answer,
+    /// Its outputs, computed step by step in float.
     Run,
     /// What its quantizers would see of a run in float.
     Observe,
@@ -89,6 +153,7 @@ impl Session {
             weights: HashMap::new(),
             executors: Vec::new(),
             calls: HashMap::new(),
+            packed: Packed::default(),
             variants: Vec::new(),
             notes: Vec::new(),
             training: Training::default(),
@@ -142,8 +207,12 @@ impl Session {
     /// The spec does not fit the config, or the checkpoint does not fit the spec.
     pub fn prepare(&mut self) -> Result<Vec<Answer>, Failure> {
         let graph = self.compile(Given::Default, BTreeSet::new(), self.engine.quantize)?;
-        self.load(&graph)?;
-        Ok(graph.answers.clone())
+        let answers = graph.answers.clone();
+        let graph = self.prepared(graph, Purpose::Answer)?;
+        if self.engine.integers != Integers::Never {
+            self.make(graph, Purpose::Answer)?;
+        }
+        Ok(answers)
     }
 
     /// The graph of the usual call with its quantizers, though no ranges need be
@@ -191,7 +260,37 @@ impl Session {
         inputs: &BTreeMap<String, Tensor>,
         request: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, Tensor>, Failure> {
-        self.executor(Purpose::Run, inputs, request)?.run(inputs)
+        self.executor(Purpose::Answer, inputs, request)?.run(inputs)
+    }
+
+    /// What of the usual call runs in integers, what does not, and why.
+    ///
+    /// # Errors
+    /// The spec does not fit the config, or the checkpoint does not fit the spec.
+    pub fn plan(&mut self) -> Result<String, Failure> {
+        let graph = self.compile(Given::Default, BTreeSet::new(), self.engine.quantize)?;
+        let graph = self.prepared(graph, Purpose::Answer)?;
+        let weights = self.weights_now()?;
+        let draft = Draft::new(graph.clone(), &weights, &mut self.packed)?;
+        let missing = draft.missing(&weights);
+        let weights = self.completed(&graph, weights, &missing)?;
+        Ok(draft.finish(weights)?.describe())
+    }
+
+    /// Computes the outputs of one call so many times, and says where the time goes; nothing
+    /// where all is computed in float.
+    ///
+    /// # Errors
+    /// As [`call`](Session::call).
+    pub fn profile(
+        &mut self,
+        inputs: &BTreeMap<String, Tensor>,
+        runs: usize,
+    ) -> Result<integer::Profile, Failure> {
+        match self.executor(Purpose::Answer, inputs, &BTreeSet::new())? {
+            Prepared::Integer(executor) => executor.profile(inputs, runs),
+            Prepared::Float(_) => Ok(integer::Profile::new()),
+        }
     }
 
     /// Computes the outputs of one call as [`call`](Session::call) does, and shows the
@@ -205,7 +304,7 @@ impl Session {
         request: &BTreeSet<String>,
         inspector: &mut Inspector<'_>,
     ) -> Result<BTreeMap<String, Tensor>, Failure> {
-        self.executor(Purpose::Run, inputs, request)?.inspect(inputs, inspector)
+        self.executor(Purpose::Run, inputs, request)?.float()?.inspect(inputs, inspector)
     }
 
     /// Computes the outputs that are always made, in float, and shows the observer
@@ -219,7 +318,7 @@ impl Session {
         inputs: &BTreeMap<String, Tensor>,
         observer: &mut NamedObserver<'_>,
     ) -> Result<BTreeMap<String, Tensor>, Failure> {
-        let executor = self.executor(Purpose::Observe, inputs, &BTreeSet::new())?;
+        let executor = self.executor(Purpose::Observe, inputs, &BTreeSet::new())?.float()?;
         executor.observe(inputs, &mut |which, value| observer(&named(executor.graph(), which), value))
     }
 
@@ -279,11 +378,12 @@ impl Session {
         purpose: Purpose,
         inputs: &BTreeMap<String, Tensor>,
         request: &BTreeSet<String>,
-    ) -> Result<&Executor, Failure> {
+    ) -> Result<&Prepared, Failure> {
         let signature = (purpose, request.clone(), renumbered(inputs)?);
         let known = self.calls.get(&signature).copied();
         // Sizes that are numbered alike may still want another type: one that says 3, or a sum.
-        let fitting = known.filter(|at| self.executors.get(*at).is_some_and(|known| known.accepts(inputs)));
+        let fitting =
+            known.filter(|at| self.executors.get(*at).is_some_and(|(_, known)| known.accepts(inputs)));
         let at = match fitting {
             Some(at) => at,
             None => {
@@ -292,7 +392,7 @@ impl Session {
                 at
             }
         };
-        self.executors.get(at).ok_or_else(|| Failure::outside("the model could not be prepared"))
+        self.executors.get(at).map(|(_, executor)| executor).ok_or_else(unprepared)
     }
 
     /// The executor of a call, made unless an earlier call had the same graph.
@@ -305,24 +405,81 @@ impl Session {
         let quantize = self.engine.quantize || purpose == Purpose::Observe;
         let graph = self.compile(exactly(inputs)?, request.clone(), quantize)?;
         let graph = self.prepared(graph, purpose)?;
-        if let Some(at) = self.executors.iter().position(|known| *known.graph() == *graph) {
+        self.make(graph, purpose)
+    }
+
+    /// The executor of a graph for a purpose; an earlier one where there is one.
+    fn make(&mut self, graph: Checked, purpose: Purpose) -> Result<usize, Failure> {
+        let alike = |(of, known): &(Purpose, Prepared)| *of == purpose && *known.graph() == *graph;
+        if let Some(at) = self.executors.iter().position(alike) {
             return Ok(at);
         }
-        let make = match purpose {
-            Purpose::Run => Executor::new,
-            Purpose::Observe => Executor::observing,
+        let (weights, device) = (self.weights_now()?, &self.engine.device);
+        let executor = match purpose {
+            Purpose::Answer if self.engine.integers != Integers::Never => self.in_integers(graph, weights)?,
+            Purpose::Answer | Purpose::Run => {
+                Prepared::Float(Box::new(Executor::new(graph, weights, device)?))
+            }
+            Purpose::Observe => Prepared::Float(Box::new(Executor::observing(graph, weights, device)?)),
         };
-        self.executors.push(make(graph, self.weights_now()?, &self.engine.device)?);
+        self.executors.push((purpose, executor));
         Ok(self.executors.len() - 1)
+    }
+
+    /// The executor that computes in integers what it can, if it can anything.
+    fn in_integers(&mut self, graph: Checked, weights: HashMap<String, Tensor>) -> Result<Prepared, Failure> {
+        let draft = Draft::new(graph.clone(), &weights, &mut self.packed)?;
+        let missing = draft.missing(&weights);
+        let weights = self.completed(&graph, weights, &missing)?;
+        let executor = draft.finish(weights)?;
+        let (done, all) = executor.products();
+        if done > 0 {
+            if self.executors.iter().all(|(purpose, _)| *purpose != Purpose::Answer) {
+                let text = format!("{done} of {all} products run in int8 ({})", executor.kernel());
+                self.notes.push(Note(text));
+            }
+            return Ok(Prepared::Integer(Box::new(executor)));
+        }
+        if self.engine.integers == Integers::Required {
+            return Err(Failure::input("nothing of this model can run in int8")
+                .help("`qdqc show SPEC -c CKPT --stage plan` says why; `--engine candle` simulates it"));
+        }
+        self.load(&graph, Purpose::Run)?;
+        Ok(Prepared::Float(Box::new(Executor::new(graph, self.weights_now()?, &self.engine.device)?)))
+    }
+
+    /// Weights with those that are missing, which are packed, in float.
+    fn completed(
+        &mut self,
+        graph: &Graph,
+        weights: HashMap<String, Tensor>,
+        missing: &BTreeSet<String>,
+    ) -> Result<HashMap<String, Tensor>, Failure> {
+        if missing.is_empty() {
+            return Ok(weights);
+        }
+        let mut wanted = self.wanted(graph);
+        wanted.retain(|wanted| missing.contains(&wanted.path));
+        self.read(graph, &wanted)?;
+        self.weights_now()
+    }
+
+    /// The weights that the usual call multiplies as int8 codes, packed, by state-dict path.
+    ///
+    /// # Errors
+    /// As [`prepare`](Session::prepare).
+    pub(crate) fn packed(&mut self) -> Result<Matrices, Failure> {
+        self.prepare()?;
+        Ok(self.packed.by_path())
     }
 
     /// The graph as its purpose and the engine want it, its weights read.
     fn prepared(&mut self, graph: Checked, purpose: Purpose) -> Result<Checked, Failure> {
         let graph = match purpose {
-            Purpose::Run => graph.into_inner(),
+            Purpose::Answer | Purpose::Run => graph.into_inner(),
             Purpose::Observe => observe(graph.into_inner()),
         };
-        self.load(&graph)?;
+        self.load(&graph, purpose)?;
         let dtype = self.engine.dtype;
         Checked::new(recast(graph, dtype)).map_err(|fault| {
             Failure::input(format!("the model cannot be computed in {dtype}: {}", fault.message))
@@ -335,14 +492,24 @@ impl Session {
         graph.ok_or(Failure::Diagnostics(problems))
     }
 
-    /// Reads the weights of a graph that no earlier one had.
-    fn load(&mut self, graph: &Graph) -> Result<(), Failure> {
-        let wanted = self.wanted(graph);
+    /// Reads the weights of a graph that no earlier one had. To answer in integers, packed ones
+    /// stay as they are.
+    fn load(&mut self, graph: &Graph, purpose: Purpose) -> Result<(), Failure> {
+        let mut wanted = self.wanted(graph);
+        if purpose == Purpose::Answer && self.engine.integers != Integers::Never {
+            wanted.retain(|wanted| !self.packed.is_stored(&wanted.path));
+            self.packed.store(self.checkpoint.packed(&wanted)?);
+            wanted.retain(|wanted| !self.packed.is_stored(&wanted.path));
+        }
+        self.read(graph, &wanted)
+    }
+
+    fn read(&mut self, graph: &Graph, wanted: &[Wanted]) -> Result<(), Failure> {
         if wanted.is_empty() {
             return Ok(());
         }
         let dtype = candle_dtype(self.engine.dtype);
-        let loaded = self.checkpoint.load(&wanted, &self.engine.device, dtype)?;
+        let loaded = self.checkpoint.load(wanted, &self.engine.device, dtype)?;
         self.keep(graph, loaded)
     }
 
@@ -381,6 +548,10 @@ impl Session {
     }
 }
 
+fn unprepared() -> Failure {
+    Failure::outside("the model could not be prepared")
+}
+
 impl crate::tasks::Runner for Session {
     fn run(
         &mut self,
@@ -390,7 +561,7 @@ impl crate::tasks::Runner for Session {
         let (_, outputs) = self.program.interface();
         let inputs = self.own_inputs(inputs);
         let request = request.iter().filter(|name| outputs.contains(**name)).map(|name| (*name).to_owned());
-        self.call(&inputs, &request.collect())
+        self.executor(Purpose::Answer, &inputs, &request.collect())?.run_unpadded(&inputs)
     }
 }
 

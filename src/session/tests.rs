@@ -6,7 +6,11 @@ fn session(spec: &str) -> Session {
     assert!(problems.is_empty(), "{problems:?}");
     let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tiny");
     let checkpoint = Checkpoint::open(tiny, &HubOptions::from_env()).unwrap();
-    Session::new(program, checkpoint, Engine { device: Device::Cpu, dtype: DType::F32, quantize: false })
+    Session::new(
+        program,
+        checkpoint,
+        Engine { device: Device::Cpu, dtype: DType::F32, quantize: false, integers: Integers::Never },
+    )
 }
 
 fn sums(session: &mut Session, shape: [usize; 2]) -> Result<Vec<f32>, Failure> {
@@ -135,7 +139,7 @@ fn learner(head: &str, quantize: bool, inputs: &BTreeMap<String, Tensor>) -> Ses
     let (program, _) = compile::load(&spec.source_name(), spec.text, &BundledLibrary);
     let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tiny");
     let checkpoint = Checkpoint::open(tiny, &HubOptions::from_env()).unwrap();
-    let engine = Engine { device: Device::Cpu, dtype: DType::F32, quantize };
+    let engine = Engine { device: Device::Cpu, dtype: DType::F32, quantize, integers: Integers::Never };
     let mut session = Session::new(program, checkpoint, engine);
     let fresh = crate::checkpoint::Fresh { seed: 3, patterns: Vec::new() };
     session.start_training(&inputs.keys().cloned().collect(), &BTreeSet::new(), &fresh).unwrap();

@@ -69,6 +69,7 @@ impl Session {
     ) -> Result<Pass, Failure> {
         // They may hold what was made of weights before a step.
         self.executors.clear();
+        self.packed.clear();
         self.calls.clear();
         self.variants.clear();
         let shapes = renumbered(inputs)?;
@@ -125,6 +126,7 @@ impl Session {
     /// Forgets what was made of weights.
     fn forget(&mut self) {
         self.executors.clear();
+        self.packed.clear();
         self.calls.clear();
         self.variants.clear();
         self.training.models.clear();

@@ -4,8 +4,8 @@ mod bind;
 mod fuse;
 mod inspect;
 mod observe;
-mod plan;
-mod share;
+pub(super) mod plan;
+pub(super) mod share;
 mod tape;
 #[cfg(test)]
 mod tests;
@@ -101,13 +101,13 @@ impl Executor {
         share: bool,
     ) -> Result<Executor, Failure> {
         let ranges = share.then(|| Ranges::new(&graph, &weights));
-        let choices = Choices { fused: device.is_cpu(), watched, ranges, trained: None };
+        let choices = Choices { fused: device.is_cpu(), watched, ranges, ..Choices::default() };
         let plan = Plan::new(&graph, choices);
         Executor::planned(graph, plan, weights, device, &HashSet::new())
     }
 
     /// With the weights alone, for a plan, and without those that change.
-    fn planned(
+    pub(super) fn planned(
         graph: Checked,
         plan: Plan,
         mut weights: HashMap<String, Tensor>,
@@ -152,7 +152,10 @@ impl Executor {
     }
 
     /// The values before the first step, and the sizes of the call.
-    fn start(&self, inputs: &BTreeMap<String, Tensor>) -> Result<(Vec<Option<Tensor>>, Bindings), Failure> {
+    pub(super) fn start(
+        &self,
+        inputs: &BTreeMap<String, Tensor>,
+    ) -> Result<(Vec<Option<Tensor>>, Bindings), Failure> {
         let (given, dims) = bind(&self.graph, inputs, &self.device)?;
         self.check(&dims)?;
         let mut values = self.constants.clone();
@@ -163,7 +166,12 @@ impl Executor {
     }
 
     /// Runs one step, and frees what no later one needs.
-    fn step(&self, step: &Step, values: &mut [Option<Tensor>], dims: &Bindings) -> Result<(), Failure> {
+    pub(super) fn step(
+        &self,
+        step: &Step,
+        values: &mut [Option<Tensor>],
+        dims: &Bindings,
+    ) -> Result<(), Failure> {
         let node = self.graph.node(step.node);
         let value = |id: &NodeId| at(values, *id).cloned();
         let value = self.evaluate(step, value, dims).map_err(|error| fault(node, &error))?;
@@ -175,7 +183,7 @@ impl Executor {
     }
 
     /// The value of a step from those of its operands.
-    fn evaluate(
+    pub(super) fn evaluate(
         &self,
         step: &Step,
         value: impl Fn(&NodeId) -> Option<Tensor>,
@@ -195,7 +203,7 @@ impl Executor {
 
     /// Computes what depends on weights and numbers alone, and forgets what only
     /// that needed.
-    fn fold(&mut self) -> Result<(), Failure> {
+    pub(super) fn fold(&mut self) -> Result<(), Failure> {
         let mut constants = std::mem::take(&mut self.constants);
         for step in std::mem::take(&mut self.plan.constant) {
             self.step(&step, &mut constants, &Bindings::new())?;
@@ -229,7 +237,7 @@ impl Executor {
         self.outputs_of(|id| at(values, *id).cloned())
     }
 
-    fn outputs_of(
+    pub(super) fn outputs_of(
         &self,
         value: impl Fn(&NodeId) -> Option<Tensor>,
     ) -> Result<BTreeMap<String, Tensor>, Failure> {
@@ -247,12 +255,12 @@ impl Executor {
 }
 
 /// The value of a node, if it has one.
-fn at(values: &[Option<Tensor>], id: NodeId) -> Option<&Tensor> {
+pub(super) fn at(values: &[Option<Tensor>], id: NodeId) -> Option<&Tensor> {
     values.get(id.index())?.as_ref()
 }
 
 /// Gives a node a value, or takes it away.
-fn put(values: &mut [Option<Tensor>], id: NodeId, value: Option<Tensor>) {
+pub(super) fn put(values: &mut [Option<Tensor>], id: NodeId, value: Option<Tensor>) {
     if let Some(slot) = values.get_mut(id.index()) {
         *slot = value;
     }
@@ -352,16 +360,16 @@ fn constant(node: &Node, value: f64, device: &Device) -> candle_core::Result<Ten
 }
 
 /// A step came before one that it needs; [`Graph::nodes`] is not in order.
-fn missing(node: &Node) -> candle_core::Error {
+pub(super) fn missing(node: &Node) -> candle_core::Error {
     candle_core::Error::Msg(format!("`{}` has no value yet", node.name))
 }
 
-fn outside(error: candle_core::Error) -> Failure {
+pub(super) fn outside(error: candle_core::Error) -> Failure {
     Failure::outside(describe(&error))
 }
 
 /// An operator failed: where, and why.
-fn fault(node: &Node, error: &candle_core::Error) -> Failure {
+pub(super) fn fault(node: &Node, error: &candle_core::Error) -> Failure {
     let mut diagnostics = Diagnostics::default();
     let message = format!("`{}` cannot be computed: {}", node.name, describe(error));
     diagnostics.push(Diagnostic::error(codes::EVALUATION, node.span, message));

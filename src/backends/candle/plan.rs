@@ -6,24 +6,24 @@ use crate::{
     ops::{Attribute, Op},
     types::Dim,
 };
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// One value to compute.
 #[derive(Clone, Debug)]
-pub(super) struct Step {
+pub(in crate::backends) struct Step {
     /// The node whose value it is.
-    pub(super) node: NodeId,
+    pub(in crate::backends) node: NodeId,
     /// Whose values it works on; boundaries are looked through.
-    pub(super) operands: Vec<NodeId>,
+    pub(in crate::backends) operands: Vec<NodeId>,
     /// How.
-    pub(super) work: Work,
+    pub(in crate::backends) work: Work,
     /// Values that no later step and no output needs.
-    pub(super) last_used: Vec<NodeId>,
+    pub(in crate::backends) last_used: Vec<NodeId>,
 }
 
 /// How a step computes its value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Work {
+pub(in crate::backends) enum Work {
     /// As the node's operator says.
     Operator,
     /// `operands[0] @ operands[1] + operands[2]`, and then GELU.
@@ -46,11 +46,11 @@ pub(super) enum Work {
 
 /// What running a graph takes.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(in crate::backends) struct Plan {
     /// Steps whose results are the same in every call, in order.
-    pub(super) constant: Vec<Step>,
+    pub(in crate::backends) constant: Vec<Step>,
     /// The steps of a call, in order.
-    pub(super) steps: Vec<Step>,
+    pub(in crate::backends) steps: Vec<Step>,
     /// By node: an output depends on it.
     live: Vec<bool>,
     /// Values that are shown to an observer: no step is joined across them.
@@ -62,16 +62,27 @@ pub(super) struct Plan {
 
 /// How a graph is to be run.
 #[derive(Default)]
-pub(super) struct Choices<'a> {
+pub(in crate::backends) struct Choices<'a> {
     /// Steps are joined where a CPU has a loop for several at once.
-    pub(super) fused: bool,
+    pub(in crate::backends) fused: bool,
     /// Values that are computed as they are, for an observer.
-    pub(super) watched: &'a [NodeId],
+    pub(in crate::backends) watched: &'a [NodeId],
     /// Ranges that do not change: where they are the same, so are quantized values.
-    pub(super) ranges: Option<Ranges<'a>>,
+    pub(in crate::backends) ranges: Option<Ranges<'a>>,
+    /// Only what these values need is run.
+    pub(in crate::backends) part: Option<Part<'a>>,
     /// For gradients: these parameters change, dropout is a step of its own, and what
     /// a gradient needs is not hidden in a joint step.
-    pub(super) trained: Option<&'a HashSet<NodeId>>,
+    pub(in crate::backends) trained: Option<&'a HashSet<NodeId>>,
+}
+
+/// A part of a graph.
+#[derive(Clone, Copy)]
+pub(in crate::backends) struct Part<'a> {
+    /// Values that come from elsewhere.
+    pub(in crate::backends) given: &'a BTreeSet<NodeId>,
+    /// Values that are needed elsewhere, besides outputs that are not given.
+    pub(in crate::backends) ends: &'a BTreeSet<NodeId>,
 }
 
 /// Largest result, in numbers, that is computed once although it is larger than
@@ -80,14 +91,17 @@ const SMALL: i64 = 1 << 16;
 
 impl Plan {
     /// The plan for every output.
-    pub(super) fn new(graph: &Graph, choices: Choices<'_>) -> Plan {
-        let Choices { fused, watched, ranges, trained } = choices;
+    pub(in crate::backends) fn new(graph: &Graph, choices: Choices<'_>) -> Plan {
+        let Choices { fused, watched, ranges, part, trained } = choices;
+        let nothing = BTreeSet::new();
+        let Part { given, ends } = part.unwrap_or(Part { given: &nothing, ends: &nothing });
         let live = vec![false; graph.nodes.len()];
         let sources = sources(graph, ranges, trained.is_some());
         let mut plan = Plan { constant: Vec::new(), steps: Vec::new(), live, watched: Vec::new(), sources };
         plan.watched = watched.iter().map(|id| plan.source(*id)).collect();
-        let outputs: Vec<_> = graph.outputs.iter().map(|output| plan.source(output.node)).collect();
-        plan.mark_live(graph, &outputs);
+        let outputs = graph.outputs.iter().map(|output| plan.source(output.node));
+        let outputs: Vec<_> = outputs.chain(ends.iter().copied()).filter(|id| !given.contains(id)).collect();
+        plan.mark_live(graph, &outputs, given);
         let (constant, steps) = plan.split(graph, trained);
         let whole = [outputs.as_slice(), &plan.watched].concat();
         plan.steps = if fused { fuse(graph, steps, &whole, trained.is_some()) } else { steps };
@@ -97,19 +111,19 @@ impl Plan {
     }
 
     /// An output depends on the node.
-    pub(super) fn is_live(&self, id: NodeId) -> bool {
+    pub(in crate::backends) fn is_live(&self, id: NodeId) -> bool {
         flag(&self.live, id)
     }
 
     /// The node whose value this one has.
-    pub(super) fn source(&self, id: NodeId) -> NodeId {
+    pub(in crate::backends) fn source(&self, id: NodeId) -> NodeId {
         self.sources.get(id.index()).copied().unwrap_or(id)
     }
 
-    fn mark_live(&mut self, graph: &Graph, outputs: &[NodeId]) {
+    fn mark_live(&mut self, graph: &Graph, outputs: &[NodeId], given: &BTreeSet<NodeId>) {
         let mut waiting = outputs.to_vec();
         while let Some(id) = waiting.pop() {
-            if self.is_live(id) {
+            if self.is_live(id) || given.contains(&id) {
                 continue;
             }
             if let Some(live) = self.live.get_mut(id.index()) {
@@ -180,7 +194,7 @@ impl Plan {
 }
 
 /// Whether the node has this mark.
-pub(super) fn flag(flags: &[bool], id: NodeId) -> bool {
+pub(in crate::backends) fn flag(flags: &[bool], id: NodeId) -> bool {
     flags.get(id.index()).copied().unwrap_or(false)
 }
 

@@ -11,7 +11,7 @@ use candle_core::Tensor;
 use std::collections::HashMap;
 
 /// The ranges of a graph's quantizers that do not change.
-pub(super) struct Ranges<'a> {
+pub(in crate::backends) struct Ranges<'a> {
     graph: &'a Graph,
     weights: &'a HashMap<String, Tensor>,
     /// The fake quantizers met so far, by the value that they quantize.
@@ -20,12 +20,12 @@ pub(super) struct Ranges<'a> {
 
 impl<'a> Ranges<'a> {
     /// Those in `weights` and in the graph itself.
-    pub(super) fn new(graph: &'a Graph, weights: &'a HashMap<String, Tensor>) -> Ranges<'a> {
+    pub(in crate::backends) fn new(graph: &'a Graph, weights: &'a HashMap<String, Tensor>) -> Ranges<'a> {
         Ranges { graph, weights, met: HashMap::new() }
     }
 
     /// The fake quantizer met before that makes of `value` what the node does.
-    pub(super) fn earlier(&mut self, id: NodeId, value: NodeId) -> Option<NodeId> {
+    pub(in crate::backends) fn earlier(&mut self, id: NodeId, value: NodeId) -> Option<NodeId> {
         let node = self.graph.node(id);
         let NodeKind::Op(Op::FakeQuantize(_)) = &node.kind else { return None };
         let known = self.met.get(&value).into_iter().flatten().copied();

@@ -1,5 +1,6 @@
 //! What can be typed: every command and flag, with the text of `--help`.
 
+pub mod bench;
 mod calibrate;
 mod compare;
 mod eval;
@@ -11,6 +12,7 @@ mod shared;
 mod spec;
 mod train;
 
+pub use bench::{Bench, Pack};
 pub use calibrate::{Calibrate, Shard};
 pub use compare::Compare;
 pub use eval::Eval;
@@ -18,7 +20,7 @@ pub use export::{ActivationType, Export, Interface, ModelForm, Target, WeightFor
 pub use inspect::{By, Report, Sensitivity};
 pub use lint::Lint;
 pub use run::{Input, Reading, Run};
-pub use shared::{Data, Engine, FloatType, Format, Machine, Model};
+pub use shared::{Data, Engine, EngineKind, FloatType, Format, Machine, Model};
 pub use spec::{Check, Explain, Fmt, Form, List, New, Settings, Show};
 pub use train::{Course, EstimateRanges, Fall, TeacherFlags, Train, TrainingData, TrainingMachine};
 
@@ -98,6 +100,10 @@ pub enum Command {
     Sensitivity(Box<Sensitivity>),
     /// Score a model on labelled data: float, quantized, or both side by side
     Eval(Box<Eval>),
+    /// Time a model, and show where the time goes
+    Bench(Box<Bench>),
+    /// Write a calibrated checkpoint with its quantized weights as int8
+    Pack(Pack),
     /// Write a model as ONNX, for TensorRT, ONNX Runtime and others
     Export(Box<Export>),
     /// Compare a model with another runtime's outputs, quantizer by quantizer

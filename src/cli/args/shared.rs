@@ -37,6 +37,14 @@ pub struct Engine {
     #[arg(long)]
     pub float: bool,
 
+    /// What computes: `int8` in integers, `candle` in float [default: auto]
+    ///
+    /// `int8` computes products of quantized values as products of their codes, on a CPU, and in
+    /// float what the recipe leaves there; `candle` simulates quantizers in float. `auto` is `int8`
+    /// where that is possible.
+    #[arg(long, value_name = "ENGINE", conflicts_with = "float")]
+    pub engine: Option<EngineKind>,
+
     /// Lay the `_amax` entries of a safetensors file over the checkpoint's
     #[arg(long, value_name = "FILE", conflicts_with = "float")]
     pub amax: Option<PathBuf>,
@@ -65,6 +73,17 @@ pub struct Machine {
     /// How many processor threads to use [default: one a core]
     #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,
+}
+
+/// What models are computed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineKind {
+    /// `int8` where it can be
+    Auto,
+    /// In float, quantizers simulated
+    Candle,
+    /// In integers
+    Int8,
 }
 
 /// The element types that models compute in.

@@ -104,6 +104,9 @@ pub struct Show {
     pub settings: Settings,
 
     /// The stage of the pipeline to show; the last one unless given
+    ///
+    /// `syntax`, `resolve`, `prune`, `place`, `attach`, `unwrap`; and `plan`, with a calibrated
+    /// checkpoint: what runs in integers, what does not, and why.
     #[arg(long, value_name = "NAME", conflicts_with = "sites")]
     pub stage: Option<String>,
 

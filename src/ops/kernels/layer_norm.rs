@@ -117,8 +117,9 @@ fn back(
     }
 }
 
+/// Makes a row its layer norm.
 #[inline(always)]
-fn normalise(row: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
+pub(crate) fn normalise(row: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
     let count = row.len() as f32;
     let mean = super::sum(row, |x| x) / count;
     let variance = super::sum(row, |x| (x - mean) * (x - mean)) / count;

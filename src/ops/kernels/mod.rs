@@ -5,6 +5,24 @@
 //! matmul relies on fused multiply-add or on the number of cores, so the results
 //! of the others are the same on every machine.
 
+/// Runs code compiled for the widest instructions that the machine has.
+///
+/// All of it has to be inlined into the function that has the instructions. A closure that
+/// could be called again is called through another function, which is not always inlined;
+/// this one gives something away, so that it cannot be.
+macro_rules! vectorize {
+    ($arch:expr, $work:expr) => {{
+        let once = $crate::ops::kernels::Once;
+        $arch.dispatch(
+            #[inline(always)]
+            || {
+                let _once = once;
+                $work
+            },
+        )
+    }};
+}
+
 mod add;
 mod change;
 mod convert;
@@ -12,6 +30,7 @@ mod dropout;
 mod exp;
 mod fake_quantize;
 mod gelu;
+pub(crate) mod integer;
 mod layer_norm;
 mod matmul;
 mod memory;
@@ -21,18 +40,20 @@ mod softmax;
 mod sums;
 mod transpose;
 
+pub(crate) use vectorize;
+
 pub(crate) use add::add;
 pub(crate) use change::change;
 pub(crate) use convert::widen;
 pub(crate) use dropout::dropout;
 pub(crate) use fake_quantize::{Bounds, fake_quantize, fake_quantize_gradient, magnitude};
-pub(crate) use gelu::{gelu, gelu_gradient};
-pub(crate) use layer_norm::{layer_norm, layer_norm_gradients};
+pub(crate) use gelu::{gelu, gelu_gradient, near as gelu_of};
+pub(crate) use layer_norm::{layer_norm, layer_norm_gradients, normalise};
 pub(crate) use matmul::{Finish, can_multiply, matmul};
 pub(crate) use memory::keep_freed;
 pub(crate) use optimize::{AdamWStep, SgdStep, adamw, sgd, sum_of_squares};
 pub(crate) use scatter::scatter_rows;
-pub(crate) use softmax::{masked_softmax, softmax, softmax_gradient};
+pub(crate) use softmax::{masked_softmax, rescale, softmax, softmax_gradient};
 pub(crate) use sums::column_sums;
 pub(crate) use transpose::transpose;
 
@@ -41,6 +62,9 @@ use pulp::Arch;
 use rayon::prelude::*;
 use std::ops::Deref;
 use sums::join;
+
+/// See [`vectorize`].
+pub(crate) struct Once;
 
 /// Numbers that are handed to a core at once: few enough to balance, enough to be
 /// worth it.

@@ -55,8 +55,9 @@ pub(crate) fn softmax_gradient(result: &Tensor, upstream: &Tensor, divisor: f32)
     Tensor::from_vec(gradient, result.shape(), result.device())
 }
 
+/// Makes a row its softmax.
 #[inline(always)]
-fn rescale(row: &mut [f32]) {
+pub(crate) fn rescale(row: &mut [f32]) {
     let largest = super::largest(row);
     for x in row.iter_mut() {
         *x = exp(*x - largest);

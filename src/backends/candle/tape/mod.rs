@@ -68,7 +68,8 @@ impl Differentiable {
             .collect();
         let nodes: HashSet<NodeId> = parameters.iter().map(|parameter| parameter.node).collect();
         let ranges = Some(Ranges::new(&graph, &weights));
-        let choices = Choices { fused: device.is_cpu(), watched: &[], ranges, trained: Some(&nodes) };
+        let choices =
+            Choices { fused: device.is_cpu(), watched: &[], ranges, part: None, trained: Some(&nodes) };
         let plan = Plan::new(&graph, choices);
         let mut executor = Executor::planned(graph, plan, weights, device, &nodes)?;
         executor.fold()?;

@@ -1,0 +1,252 @@
+//! The engine in integers makes the codes that the simulation in float makes.
+//!
+//! The simulation is run after it, each of its quantizers given the codes that the engine
+//! made before; so every quantizer is compared by itself. Codes may differ where what the
+//! simulation quantizes lies as near the tie between the two as rounding reaches.
+
+#![cfg(test)]
+
+#[path = "support/calls.rs"]
+mod calls;
+#[path = "support/cases.rs"]
+mod cases;
+#[path = "support/made_up.rs"]
+mod made_up;
+#[path = "support/snapshot.rs"]
+mod snapshot;
+#[path = "support/weights.rs"]
+mod weights;
+
+use calls::{CALLS, Call, USUAL, models};
+use candle_core::{DType, Device, Tensor};
+use made_up::{EMPTY, LEAST, ODD, inputs};
+use qdqc::{
+    backends::{
+        candle::{Executor, Inspected},
+        integer::{self, Packed},
+    },
+    comparison::{Rule, rounding},
+    compile::{self, Checked},
+    graph::Graph,
+    specs::{self, BundledLibrary},
+    types,
+};
+use std::{collections::BTreeMap, fs};
+use weights::weights;
+
+/// The share of an output's largest magnitude that sums in another order may differ by.
+const TOLERANCE: f32 = 1e-4;
+
+/// Codes that were compared, and those that differ.
+#[derive(Debug, Default)]
+struct Found {
+    quantizers: usize,
+    codes: usize,
+    ties: usize,
+    /// Products in integers, of all with quantized sides.
+    products: (usize, usize),
+}
+
+/// Holds that both engines make the same of these inputs.
+fn agrees(case: &str, graph: &Graph, sizes: &[&[(&str, i64)]]) -> Found {
+    let graph = Checked::new(graph.clone()).unwrap();
+    let weights = weights(&graph);
+    let simulation = Executor::new(graph.clone(), weights.clone(), &Device::Cpu).unwrap();
+    let engine = integer::Executor::new(graph, weights, &mut Packed::default()).unwrap();
+    let mut found = Found { products: engine.products(), ..Found::default() };
+    for sizes in sizes {
+        let case = format!("{case}, {sizes:?}");
+        let inputs = inputs(simulation.graph(), sizes);
+        same(&case, &simulation, &engine, &inputs, &mut found);
+    }
+    found
+}
+
+fn same(
+    case: &str,
+    simulation: &Executor,
+    engine: &integer::Executor,
+    inputs: &BTreeMap<String, Tensor>,
+    found: &mut Found,
+) {
+    let traced = engine.trace(inputs).unwrap_or_else(|failure| panic!("{case}: {failure:?}"));
+    let mut compared = 0;
+    let mut inspector = |seen: &Inspected<'_>| {
+        let Some(theirs) = seen.names.iter().find_map(|name| traced.quantized.get(*name)) else {
+            return Ok(None);
+        };
+        compared += 1;
+        let (codes, ties) = differ(&format!("{case}: {}", seen.names[0]), seen, theirs);
+        found.codes += codes;
+        found.ties += ties;
+        Ok(Some(theirs.contiguous().unwrap()))
+    };
+    let expected = simulation.inspect(inputs, &mut inspector).unwrap();
+    assert_eq!(compared, traced.quantized.len(), "{case}: every quantizer is compared");
+    found.quantizers += compared;
+    let again = engine.run(inputs).unwrap();
+    for (name, expected) in &expected {
+        let (made, again) = (flat(&traced.outputs[name]), flat(&again[name]));
+        assert!(made.iter().zip(&again).all(|(a, b)| a.to_bits() == b.to_bits()), "{case}: `{name}` again");
+        let expected = flat(expected);
+        let scale = expected.iter().fold(0.0_f32, |scale, x| scale.max(x.abs()));
+        for (made, expected) in made.iter().zip(&expected) {
+            let apart = (made - expected).abs();
+            let same = made.is_nan() && expected.is_nan() || made == expected || apart <= TOLERANCE * scale;
+            assert!(same, "{case}: `{name}` is {made}, not {expected}");
+        }
+    }
+}
+
+/// How many codes there are, and how many differ. They differ only at ties.
+fn differ(case: &str, seen: &Inspected<'_>, theirs: &Tensor) -> (usize, usize) {
+    let scale = Rule::new(&seen.quantizer.scheme, &flat(seen.range), 1).scales()[0];
+    let (input, ours, theirs) = (flat(seen.input), flat(seen.output), flat(theirs));
+    assert_eq!(ours.len(), theirs.len(), "{case}");
+    let largest = input.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+    let near = largest * rounding(types::DType::F32);
+    let mut ties = 0;
+    for ((x, ours), theirs) in input.iter().zip(&ours).zip(&theirs) {
+        if (ours - theirs).abs() <= scale * 0.01 {
+            continue;
+        }
+        let tie = f32::midpoint(*ours, *theirs);
+        let neighbours = (ours - theirs).abs() <= scale * 1.01;
+        assert!(neighbours && (x - tie).abs() <= near, "{case}: {x} became {theirs}, not {ours}");
+        ties += 1;
+    }
+    (ours.len(), ties)
+}
+
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn graph(call: &Call, spec: &specs::Bundled) -> Graph {
+    call.stages(spec).pop().unwrap().graph
+}
+
+#[test]
+fn every_spec_makes_the_same_codes() {
+    for (case, spec) in models() {
+        let found = agrees(&case, &graph(&USUAL, spec), &[ODD, LEAST, EMPTY]);
+        assert_eq!(found.products, (8, 8), "{case}: every product runs in integers");
+        assert!(found.quantizers > 0 && found.ties * 1000 < found.codes, "{case}: {found:?}");
+    }
+}
+
+#[test]
+fn every_way_of_calling_a_spec() {
+    for call in CALLS.iter().filter(|call| call.quantize) {
+        let found = agrees(call.case, &graph(call, specs::find(call.spec).unwrap()), &[ODD, LEAST]);
+        assert!(found.products.0 >= 6, "{}: linear layers run in integers: {found:?}", call.case);
+    }
+}
+
+/// What runs in integers, what does not, and why.
+#[test]
+fn plans_are_as_reviewed() {
+    let plan = |case: &str, graph: Graph| {
+        let graph = Checked::new(graph).unwrap();
+        let weights = weights(&graph);
+        let engine = integer::Executor::new(graph, weights, &mut Packed::default()).unwrap();
+        snapshot::check("plan", case, &engine.describe());
+    };
+    for (case, spec) in models() {
+        plan(&case, graph(&USUAL, spec));
+    }
+    for case in ["base-model-relative-key-query", "causal-lm-cached", "base-model-states-and-attentions"] {
+        let call = CALLS.iter().find(|call| call.case == case).unwrap();
+        plan(case, graph(call, specs::find(call.spec).unwrap()));
+    }
+}
+
+/// Larger sizes than tiles and blocks of rows, and not multiples of them.
+#[test]
+fn sizes_beyond_a_tile() {
+    let config = &[
+        ("hidden_size", "84"),
+        ("num_attention_heads", "3"),
+        ("intermediate_size", "150"),
+        ("max_position_embeddings", "80"),
+        ("num_hidden_layers", "2"),
+    ];
+    let call = Call { config, ..USUAL };
+    let sizes: &[&[(&str, i64)]] =
+        &[&[("batch", 3), ("seq", 67)], &[("batch", 1), ("seq", 33)], &[("batch", 5), ("seq", 8)]];
+    for spec in ["base-model", "sentence-embedding"] {
+        let found = agrees(spec, &graph(&call, specs::find(spec).unwrap()), sizes);
+        assert_eq!(found.products, (16, 16));
+        assert!(found.ties * 1000 < found.codes, "{found:?}");
+    }
+}
+
+/// Whatever a spec says: what no pattern knows is computed in float.
+#[test]
+fn every_part_of_the_language() {
+    for (case, path) in cases::cases("tests/language") {
+        let (program, _) = compile::load(&case, &fs::read_to_string(&path).unwrap(), &BundledLibrary);
+        if program.model().is_some() {
+            let (graph, _) = compile::compile(&program, &compile::Options::default(), true);
+            agrees(&case, &graph.unwrap(), &[ODD]);
+        }
+    }
+}
+
+/// Rows of tokens that are left out may be anything; all else is the same to the bit.
+fn unpadded_is_the_same(case: &str, engine: &integer::Executor, inputs: &BTreeMap<String, Tensor>) {
+    let whole = engine.run(inputs).unwrap();
+    let unpadded = engine.run_unpadded(inputs).unwrap_or_else(|failure| panic!("{case}: {failure:?}"));
+    assert!(whole.keys().eq(unpadded.keys()));
+    let mask = &inputs["attention_mask"];
+    let (tokens, read) = (mask.dims().to_vec(), flat(mask));
+    for (name, whole) in &whole {
+        let each = whole.elem_count() / read.len().max(1);
+        let of_tokens = whole.dims().starts_with(&tokens);
+        let pairs = flat(whole).into_iter().zip(flat(&unpadded[name])).enumerate();
+        for (at, (whole, unpadded)) in pairs {
+            let is_read = !of_tokens || read[at / each.max(1)] != 0.0;
+            assert!(!is_read || whole.to_bits() == unpadded.to_bits(), "{case}: `{name}` {at}");
+        }
+    }
+}
+
+#[test]
+fn padding_is_not_computed_and_changes_nothing() {
+    const SIZES: &[(&str, i64)] = &[("batch", 4), ("seq", 9), ("choices", 3)];
+    for (case, spec) in models() {
+        let graph = Checked::new(graph(&USUAL, spec)).unwrap();
+        let weights = weights(&graph);
+        let engine = integer::Executor::new(graph, weights, &mut Packed::default()).unwrap();
+        let leaves_out = engine.describe().contains("are not computed");
+        assert_eq!(leaves_out, case != "causal-lm", "{case}\n{}", engine.describe());
+        let mut inputs = inputs(engine.graph(), SIZES);
+        unpadded_is_the_same(&case, &engine, &inputs);
+        let tokens = inputs["attention_mask"].dims().to_vec();
+        let count = tokens.iter().product::<usize>();
+        // To the left, here and there, all of a text, and none.
+        let masks: [fn(usize) -> bool; 4] = [|at| at % 9 > 4, |at| at % 3 != 1, |at| at / 9 != 1, |_| true];
+        for mask in masks {
+            let mask = (0..count).map(|at| i64::from(mask(at))).collect();
+            let mask = Tensor::from_vec(mask, tokens.as_slice(), &Device::Cpu).unwrap();
+            inputs.insert("attention_mask".to_owned(), mask);
+            unpadded_is_the_same(&case, &engine, &inputs);
+        }
+    }
+}
+
+/// A mean over all tokens, those left out included, is not what it is without them.
+#[test]
+fn rows_that_are_mixed_are_all_computed() {
+    let text = specs::find("sentence-embedding").unwrap().text;
+    let text = text.replace("out.last_hidden_state * attended", "out.last_hidden_state");
+    let (program, problems) = compile::load("mean.qdq", &text, &BundledLibrary);
+    assert!(problems.is_empty(), "{problems:?}");
+    let (graph, _) = compile::compile(&program, &USUAL.options(), true);
+    let graph = graph.unwrap();
+    let weights = weights(&graph);
+    let engine = integer::Executor::new(graph, weights, &mut Packed::default()).unwrap();
+    assert!(!engine.describe().contains("are not computed"));
+    let inputs = inputs(engine.graph(), ODD);
+    unpadded_is_the_same("mean", &engine, &inputs);
+}
