@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! text --parse--> syntax tree --resolve--> typed graph --passes--> checked graph --> candle
+//!                                                                                |-> integers
 //!                                                                                 \-> text, RON, DOT
 //! ```
 //!
@@ -26,6 +27,17 @@
 //! A float run of the graph is observed where quantizers attach. [`calibration`] counts
 //! what it is shown and knows no model; [`calibrator`] chooses each range from the counts,
 //! by the spec's method, and [`ranges`] holds them to the spec's ties and limits.
+//!
+//! # How a model runs in integers
+//!
+//! ```text
+//! checked graph, ranges --lower--> steps over buffers of codes --schedule--> parts, by candle
+//!     and in integers in turn --memory, team--> outputs
+//! ```
+//!
+//! A quantized product is a product of codes, scaled. [`backends::integer`] finds such products
+//! and what is done with their results until they are codes again, makes one step of each, and
+//! leaves the rest to candle. Weights are packed once; a packed checkpoint has them so.
 //!
 //! # How a model learns
 //!

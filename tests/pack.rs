@@ -171,3 +171,22 @@ fn the_plan_is_shown() {
     assert!(stderr.contains("the ranges of a checkpoint") && stderr.contains("`-c`"), "{stderr}");
     command(&["show", "base-model", "-c", TINY, "--stage", "plan", "--as", "dot"]).done().failed(2);
 }
+
+/// A table that is looked up, and multiplied too, stays in float.
+#[test]
+fn what_is_needed_in_float_is_not_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "quantize every {\n    quantizer weight = int8(amax: 0.5)\n    quantizer activation = int8(amax: 4.0)\n    \
+        attach activation to input of Linear\n    attach weight to weight of Linear\n}\n";
+    fs::write(folder.path().join("every.qdq"), rules).unwrap();
+    let given = ["masked-lm", "-c", TINY, "--recipe", "every.qdq"];
+    let said = command(&[&["pack", "-o", "packed"], &given[..]].concat()).within(folder.path()).done();
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let bytes = fs::read(folder.path().join("packed/model.safetensors")).unwrap();
+    let header = String::from_utf8_lossy(&bytes[..20_000.min(bytes.len())]).into_owned();
+    assert!(header.contains("query.weight.int8_panels"), "{header}");
+    assert!(!header.contains("word_embeddings.weight.int8_panels"));
+    let done = command(&["run", "masked-lm", "-c", "packed", "--recipe", "every.qdq", "a [MASK] dog"]);
+    let done = done.within(folder.path()).done();
+    assert!(done.code == Some(0) && !done.stderr.contains("does not read"), "{}", done.stderr);
+}

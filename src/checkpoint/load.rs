@@ -160,8 +160,7 @@ impl Checkpoint {
 }
 
 fn known_names(wanted: &Wanted) -> impl Iterator<Item = String> {
-    let parts = packed::PARTS.iter().map(|part| format!("{}{part}", canonical(&wanted.path)));
-    std::iter::once(&wanted.path).chain(&wanted.tied).map(|name| canonical(name)).chain(parts)
+    std::iter::once(&wanted.path).chain(&wanted.tied).map(|name| canonical(name))
 }
 
 /// Reads in the order of the files, so that pages are touched once and in order.

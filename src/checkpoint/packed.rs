@@ -2,8 +2,7 @@
 //!
 //! In place of a tensor `NAME` a packed file has `NAME.int8_panels`, its codes in panels
 //! (`[panels, groups, 16, 4]`: of a matrix `[out, in]`, 16 outputs a panel, four inputs a
-//! group), `NAME.int8_scales`, what a code of each output is worth, and `NAME.int8_sums`, the
-//! sum of the codes of each output, those that fill the last panel included.
+//! group), and `NAME.int8_scales`, what a code of each output is worth.
 
 use super::{
     Checkpoint, Wanted, Weights,
@@ -27,10 +26,9 @@ use std::{
 
 const PANELS: &str = ".int8_panels";
 const SCALES: &str = ".int8_scales";
-const SUMS: &str = ".int8_sums";
 
 /// What the names of a packed tensor's parts end with.
-pub(super) const PARTS: [&str; 3] = [PANELS, SCALES, SUMS];
+pub(super) const PARTS: [&str; 2] = [PANELS, SCALES];
 
 /// Packed weights by the names that a spec has for them.
 pub(crate) type Matrices = HashMap<String, Arc<Matrix>>;
@@ -46,7 +44,7 @@ impl Checkpoint {
         let names = names(&weights);
         let mut found = Matrices::new();
         for wanted in wanted {
-            let at = names.find(&format!("{}{PANELS}", wanted.path));
+            let at = place(&names, wanted);
             if let Some((name, file)) = at.and_then(|place| tensors.get(place)) {
                 let matrix = matrix(file, name.strip_suffix(PANELS).unwrap_or(name), &wanted.shape)?;
                 found.insert(wanted.path.clone(), Arc::new(matrix));
@@ -92,15 +90,15 @@ impl Checkpoint {
         for (name, file) in weights.tensors() {
             let Some(stored) = file.get(name) else { continue };
             file.bytes(name)?;
-            let kept = saved(name);
-            match replaced.get(&canonical(name)) {
+            match replaced.get(&canonical(whole(name))) {
                 Some(matrix) => {
                     for part in PARTS {
-                        tensors.insert(format!("{kept}{part}"), Tensor::Packed(matrix, part));
+                        let name = format!("{}{part}", saved(whole(name)));
+                        tensors.insert(name, Tensor::Packed(matrix, part));
                     }
                 }
                 None => {
-                    tensors.insert(kept, Tensor::Stored(file, name, stored));
+                    tensors.insert(saved(name), Tensor::Stored(file, name, stored));
                 }
             }
         }
@@ -131,7 +129,18 @@ fn names(weights: &Weights) -> Names {
 pub(super) fn has(weights: &Weights, wanted: &Wanted) -> bool {
     // Few checkpoints have any.
     let any = weights.tensors().any(|(name, _)| name.ends_with(PANELS));
-    any && names(weights).find(&format!("{}{PANELS}", wanted.path)).is_some()
+    any && place(&names(weights), wanted).is_some()
+}
+
+/// Where the codes of the wanted tensor are, or of a tied copy.
+fn place(names: &Names, wanted: &Wanted) -> Option<usize> {
+    let paths = std::iter::once(&wanted.path).chain(&wanted.tied);
+    paths.into_iter().find_map(|path| names.find(&format!("{path}{PANELS}")))
+}
+
+/// The name of the tensor that a part is of; of no part, its own.
+fn whole(name: &str) -> &str {
+    PARTS.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)
 }
 
 /// A packed matrix of a file, of the shape that is wanted.
@@ -153,12 +162,10 @@ fn matrix(file: &Arc<TensorFile>, name: &str, shape: &[usize]) -> Result<Matrix,
     };
     let codes = part(PANELS, Dtype::I8, &Matrix::panels_of(rows, columns))?;
     let scales = part(SCALES, Dtype::F32, &[columns])?;
-    let sums = part(SUMS, Dtype::I32, &[Matrix::sum_count(columns)])?;
     let bytes = |stored: &Stored| file.as_ref().as_ref().get(stored.bytes.clone()).unwrap_or_default();
     let scales = bytes(scales).as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    let sums = bytes(sums).as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect();
     let mapped = Bytes::Mapped(Arc::clone(file) as Arc<_>, codes.bytes.clone());
-    Matrix::new(mapped, sums, scales, [rows, columns]).ok_or_else(|| fault("its parts are too short"))
+    Matrix::new(mapped, scales, [rows, columns]).ok_or_else(|| fault("its parts are too short"))
 }
 
 /// A tensor to write.
@@ -173,8 +180,7 @@ impl View for Tensor<'_> {
         match self {
             Tensor::Stored(_, _, stored) => stored.dtype,
             Tensor::Packed(_, PANELS) => Dtype::I8,
-            Tensor::Packed(_, SCALES) => Dtype::F32,
-            Tensor::Packed(..) => Dtype::I32,
+            Tensor::Packed(..) => Dtype::F32,
         }
     }
 
@@ -182,12 +188,8 @@ impl View for Tensor<'_> {
         match self {
             Tensor::Stored(_, _, stored) => &stored.shape,
             Tensor::Packed(matrix, part) => {
-                let [panels, sums, scales] = matrix.shapes();
-                match *part {
-                    PANELS => panels,
-                    SCALES => scales,
-                    _ => sums,
-                }
+                let [panels, scales] = matrix.shapes();
+                if *part == PANELS { panels } else { scales }
             }
         }
     }
@@ -196,20 +198,18 @@ impl View for Tensor<'_> {
         match self {
             // Seen to be readable before anything is written.
             Tensor::Stored(file, name, _) => file.bytes(name).unwrap_or_default(),
-            Tensor::Packed(matrix, PANELS) => Cow::Borrowed(matrix.parts().0),
-            Tensor::Packed(matrix, SCALES) => {
+            Tensor::Packed(matrix, PANELS) => Cow::Borrowed(matrix.codes()),
+            Tensor::Packed(matrix, _) => {
                 matrix.scales().iter().flat_map(|scale| scale.to_le_bytes()).collect()
             }
-            Tensor::Packed(matrix, _) => matrix.parts().1.iter().flat_map(|sum| sum.to_le_bytes()).collect(),
         }
     }
 
     fn data_len(&self) -> usize {
         match self {
             Tensor::Stored(file, name, _) => file.bytes(name).map_or(0, |bytes| bytes.len()),
-            Tensor::Packed(matrix, PANELS) => matrix.parts().0.len(),
-            Tensor::Packed(matrix, SCALES) => matrix.scales().len() * 4,
-            Tensor::Packed(matrix, _) => matrix.parts().1.len() * 4,
+            Tensor::Packed(matrix, PANELS) => matrix.codes().len(),
+            Tensor::Packed(matrix, _) => size_of_val(matrix.scales()),
         }
     }
 }

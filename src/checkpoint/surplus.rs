@@ -3,6 +3,7 @@
 use super::{
     load::Note,
     names::{canonical, is_range, parts, within},
+    packed,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -25,6 +26,10 @@ pub(super) fn notes(file: &str, known: &HashSet<String>, names: &[&str]) -> Vec<
     let mut seen = HashSet::new();
     for name in names {
         let name = canonical(name);
+        // Packed weights are used as they are, or unpacked by their own names.
+        if packed::PARTS.iter().any(|part| name.ends_with(part)) {
+            continue;
+        }
         if known.contains(&name) || !seen.insert(name.clone()) {
             continue;
         }

@@ -4,6 +4,7 @@
 //! a graph of its own, compiled at its first call. Weights are read once and
 //! shared by all of them.
 
+mod prepared;
 #[cfg(test)]
 mod tests;
 mod training;
@@ -14,9 +15,9 @@ use crate::{
     answer::Answer,
     backends::{
         candle::{Executor, Inspector, Variants, lay_out},
-        integer::{self, Draft, Packed},
+        integer::Packed,
     },
-    checkpoint::{Checkpoint, Folder, Loaded, Matrices, Note, Wanted},
+    checkpoint::{Checkpoint, Folder, Loaded, Note, Wanted},
     compile::{Checked, Given, GivenTensor, Options, Program, compile},
     config::Config,
     failure::Failure,
@@ -27,6 +28,7 @@ use crate::{
     types::DType,
 };
 use candle_core::{Device, Tensor};
+use prepared::{Prepared, unprepared};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use training::Training;
 
@@ -53,49 +55,6 @@ pub enum Integers {
     WherePossible,
     /// Where that is possible; a model of which nothing can run in integers is an error.
     Required,
-}
-
-/// A graph ready to be called.
-enum Prepared {
-    Float(Box<Executor>),
-    Integer(Box<integer::Executor>),
-}
-
-impl Prepared {
-    fn graph(&self) -> &Graph {
-        match self {
-            Prepared::Float(executor) => executor.graph(),
-            Prepared::Integer(executor) => executor.graph(),
-        }
-    }
-
-    fn accepts(&self, inputs: &BTreeMap<String, Tensor>) -> bool {
-        match self {
-            Prepared::Float(executor) => executor.accepts(inputs),
-            Prepared::Integer(executor) => executor.accepts(inputs),
-        }
-    }
-
-    fn run(&self, inputs: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, Failure> {
-        match self {
-            Prepared::Float(executor) => executor.run(inputs),
-            Prepared::Integer(executor) => executor.run(inputs),
-        }
-    }
-
-    fn run_unpadded(&self, inputs: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, Failure> {
-        match self {
-            Prepared::Float(executor) => executor.run(inputs),
-            Prepared::Integer(executor) => executor.run_unpadded(inputs),
-        }
-    }
-
-    fn float(&self) -> Result<&Executor, Failure> {
-        match self {
-            Prepared::Float(executor) => Ok(executor),
-            Prepared::Integer(_) => Err(unprepared()),
-        }
-    }
 }
 
 /// A spec and a checkpoint, ready to be called.
@@ -263,36 +222,6 @@ impl Session {
         self.executor(Purpose::Answer, inputs, request)?.run(inputs)
     }
 
-    /// What of the usual call runs in integers, what does not, and why.
-    ///
-    /// # Errors
-    /// The spec does not fit the config, or the checkpoint does not fit the spec.
-    pub fn plan(&mut self) -> Result<String, Failure> {
-        let graph = self.compile(Given::Default, BTreeSet::new(), self.engine.quantize)?;
-        let graph = self.prepared(graph, Purpose::Answer)?;
-        let weights = self.weights_now()?;
-        let draft = Draft::new(graph.clone(), &weights, &mut self.packed)?;
-        let missing = draft.missing(&weights);
-        let weights = self.completed(&graph, weights, &missing)?;
-        Ok(draft.finish(weights)?.describe())
-    }
-
-    /// Computes the outputs of one call so many times, and says where the time goes; nothing
-    /// where all is computed in float.
-    ///
-    /// # Errors
-    /// As [`call`](Session::call).
-    pub fn profile(
-        &mut self,
-        inputs: &BTreeMap<String, Tensor>,
-        runs: usize,
-    ) -> Result<integer::Profile, Failure> {
-        match self.executor(Purpose::Answer, inputs, &BTreeSet::new())? {
-            Prepared::Integer(executor) => executor.profile(inputs, runs),
-            Prepared::Float(_) => Ok(integer::Profile::new()),
-        }
-    }
-
     /// Computes the outputs of one call as [`call`](Session::call) does, and shows the
     /// inspector every quantizer of a value that depends on the inputs at work.
     ///
@@ -426,53 +355,6 @@ impl Session {
         Ok(self.executors.len() - 1)
     }
 
-    /// The executor that computes in integers what it can, if it can anything.
-    fn in_integers(&mut self, graph: Checked, weights: HashMap<String, Tensor>) -> Result<Prepared, Failure> {
-        let draft = Draft::new(graph.clone(), &weights, &mut self.packed)?;
-        let missing = draft.missing(&weights);
-        let weights = self.completed(&graph, weights, &missing)?;
-        let executor = draft.finish(weights)?;
-        let (done, all) = executor.products();
-        if done > 0 {
-            if self.executors.iter().all(|(purpose, _)| *purpose != Purpose::Answer) {
-                let text = format!("{done} of {all} products run in int8 ({})", executor.kernel());
-                self.notes.push(Note(text));
-            }
-            return Ok(Prepared::Integer(Box::new(executor)));
-        }
-        if self.engine.integers == Integers::Required {
-            return Err(Failure::input("nothing of this model can run in int8")
-                .help("`qdqc show SPEC -c CKPT --stage plan` says why; `--engine candle` simulates it"));
-        }
-        self.load(&graph, Purpose::Run)?;
-        Ok(Prepared::Float(Box::new(Executor::new(graph, self.weights_now()?, &self.engine.device)?)))
-    }
-
-    /// Weights with those that are missing, which are packed, in float.
-    fn completed(
-        &mut self,
-        graph: &Graph,
-        weights: HashMap<String, Tensor>,
-        missing: &BTreeSet<String>,
-    ) -> Result<HashMap<String, Tensor>, Failure> {
-        if missing.is_empty() {
-            return Ok(weights);
-        }
-        let mut wanted = self.wanted(graph);
-        wanted.retain(|wanted| missing.contains(&wanted.path));
-        self.read(graph, &wanted)?;
-        self.weights_now()
-    }
-
-    /// The weights that the usual call multiplies as int8 codes, packed, by state-dict path.
-    ///
-    /// # Errors
-    /// As [`prepare`](Session::prepare).
-    pub(crate) fn packed(&mut self) -> Result<Matrices, Failure> {
-        self.prepare()?;
-        Ok(self.packed.by_path())
-    }
-
     /// The graph as its purpose and the engine want it, its weights read.
     fn prepared(&mut self, graph: Checked, purpose: Purpose) -> Result<Checked, Failure> {
         let graph = match purpose {
@@ -546,10 +428,6 @@ impl Session {
         self.weights.extend(loaded);
         Ok(())
     }
-}
-
-fn unprepared() -> Failure {
-    Failure::outside("the model could not be prepared")
 }
 
 impl crate::tasks::Runner for Session {

@@ -132,6 +132,11 @@ impl Executor {
         &self.graph
     }
 
+    /// Some step needs the node's value.
+    pub(super) fn uses(&self, node: NodeId) -> bool {
+        self.plan.is_live(node)
+    }
+
     /// The shapes of these tensors are ones that the graph was made for.
     pub fn accepts(&self, inputs: &BTreeMap<String, Tensor>) -> bool {
         bind::fits(&self.graph, inputs)

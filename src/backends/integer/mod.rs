@@ -10,6 +10,8 @@
 //! between two codes that the order of additions decides.
 
 mod describe;
+mod draft;
+mod exchange;
 mod lower;
 mod memory;
 mod padding;
@@ -20,32 +22,28 @@ mod schedule;
 mod team;
 mod trace;
 
+pub(crate) use draft::Draft;
 pub use lower::Packed;
 pub use profile::{Kind, Profile, Spent, peak};
 pub use trace::Traced;
 
 use crate::{
-    backends::candle::{
-        self, Executor as Float,
-        plan::{self, Choices, Plan},
-        share::Ranges,
-    },
+    backends::candle::{self, Executor as Float},
     failure::Failure,
-    graph::{Checked, Graph, NodeId, NodeKind},
+    graph::{Checked, Graph, Node, NodeId, NodeKind},
     ops::kernels::integer::Kernel,
     types::{Bindings, Dim},
 };
-use candle_core::{Device, Tensor};
-use lower::{Lowered, lower};
+use candle_core::Tensor;
 use memory::{Arena, Layout, Memory};
 use padding::{Kept, Padding};
 use profile::Clock;
-use program::{BufferId, Program, Work};
+use program::{Program, Work};
 use pulp::Arch;
-use run::{Call, Ids, Mask, Noted, Texts};
-use schedule::{Part, schedule};
+use run::{Call, Noted};
+use schedule::Part;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Range,
     sync::{Mutex, TryLockError},
     time::Instant,
@@ -78,69 +76,6 @@ struct State {
     layout: Option<Layout>,
 }
 
-/// An executor without its weights.
-pub(crate) struct Draft {
-    graph: Checked,
-    /// What candle computes.
-    rest: Plan,
-    program: Program,
-    parts: Vec<Part>,
-    padding: Option<Padding>,
-    reasons: BTreeMap<NodeId, String>,
-}
-
-impl Draft {
-    /// Plans a graph. Of `weights`, ranges and what is packed are read; weights that `packed`
-    /// has need not be there.
-    ///
-    /// # Errors
-    /// A weight cannot be packed.
-    pub(crate) fn new(
-        graph: Checked,
-        weights: &HashMap<String, Tensor>,
-        packed: &mut Packed,
-    ) -> Result<Draft, Failure> {
-        let whole = Choices { ranges: Some(Ranges::new(&graph, weights)), ..Choices::default() };
-        let whole = Plan::new(&graph, whole);
-        let Lowered { mut program, ends, reasons } =
-            lower(&graph, &whole, weights, packed).map_err(candle::outside)?;
-        let given: BTreeSet<NodeId> = program.exports.iter().map(|(node, _)| *node).collect();
-        let rest = Choices {
-            fused: true,
-            ranges: Some(Ranges::new(&graph, weights)),
-            part: Some(plan::Part { given: &given, ends: &ends }),
-            ..Choices::default()
-        };
-        let mut rest = Plan::new(&graph, rest);
-        let steps = std::mem::take(&mut rest.steps);
-        let parts = schedule(&graph, &mut program, steps, |id| whole.source(id))
-            .ok_or_else(|| Failure::outside("the steps of the model wait for one another"))?;
-        let padding = Padding::find(&graph, &program, &parts, |id| whole.source(id));
-        Ok(Draft { graph, rest, program, parts, padding, reasons })
-    }
-
-    /// Parameters that candle needs and that `weights` lacks, by state-dict path.
-    pub(crate) fn missing(&self, weights: &HashMap<String, Tensor>) -> BTreeSet<String> {
-        let parameters = self.graph.iter().filter_map(|(id, node)| match &node.kind {
-            NodeKind::Parameter(parameter) if self.rest.is_live(id) => Some(parameter.path.clone()),
-            _ => None,
-        });
-        parameters.filter(|path| !weights.contains_key(path)).collect()
-    }
-
-    /// The executor.
-    ///
-    /// # Errors
-    /// As [`candle::Executor::new`].
-    pub(crate) fn finish(self, weights: HashMap<String, Tensor>) -> Result<Executor, Failure> {
-        let Draft { graph, rest, program, parts, padding, reasons } = self;
-        let mut float = Float::planned(graph, rest, weights, &Device::Cpu, &HashSet::new())?;
-        float.fold()?;
-        let kernel = Kernel::best();
-        Ok(Executor { float, program, parts, kernel, padding, reasons, state: Mutex::default() })
-    }
-}
-
 impl Executor {
     /// Puts `weights`, by state-dict path, under the graph's parameters. Weights that are
     /// packed for products stay in `packed`, for other graphs of the same checkpoint.
@@ -165,6 +100,24 @@ impl Executor {
         };
         let done = self.program.steps.iter().map(count).sum();
         (done, done + self.reasons.len())
+    }
+
+    /// The parameters that are needed as numbers, by state-dict path.
+    pub(crate) fn float_parameters(&self) -> BTreeSet<String> {
+        let graph = self.graph();
+        let tables = self.program.steps.iter().flat_map(|step| match &step.work {
+            Work::Embedding(embedding) => embedding.terms.as_slice(),
+            _ => &[],
+        });
+        let tables: BTreeSet<NodeId> =
+            tables.filter_map(|rows| graph.node(rows.node).operands.first().copied()).collect();
+        let path = |(id, node): (NodeId, &Node)| match &node.kind {
+            NodeKind::Parameter(parameter) if self.float.uses(id) || tables.contains(&id) => {
+                Some(parameter.path.clone())
+            }
+            _ => None,
+        };
+        graph.iter().filter_map(path).collect()
     }
 
     /// The instructions that multiply codes.
@@ -330,143 +283,8 @@ impl Executor {
         self.give_out(steps, at, values)
     }
 
-    /// Copies float values into the buffers that steps read.
-    fn take_in(&self, steps: &Range<usize>, at: &At<'_>, values: &[Option<Tensor>]) -> Result<(), Failure> {
-        let memory = at.memory;
-        let read: BTreeSet<BufferId> = self.steps(steps).flat_map(|step| step.work.reads()).collect();
-        for (node, buffer) in self.program.imports.iter().filter(|(_, buffer)| read.contains(buffer)) {
-            let described = self.graph().node(*node);
-            let value = candle::at(values, *node).ok_or_else(|| candle::missing(described));
-            let numbers = value
-                .and_then(|value| value.flatten_all()?.to_vec1::<f32>())
-                .map_err(|error| candle::fault(described, &error))?;
-            let columns = memory.columns(*buffer).max(1);
-            let from = self.kept_rows(*buffer, at);
-            for row in 0..memory.rows(*buffer) {
-                let start = from.map_or(row, |rows| rows[row]) * columns;
-                // SAFETY: no step runs now.
-                unsafe { memory.write(*buffer, row, 0, &numbers[start..start + columns]) };
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes tensors of the buffers that others read.
-    fn give_out(
-        &self,
-        steps: &Range<usize>,
-        at: &At<'_>,
-        values: &mut [Option<Tensor>],
-    ) -> Result<(), Failure> {
-        let memory = at.memory;
-        let made: BTreeSet<BufferId> =
-            self.steps(steps).flat_map(|step| step.results.iter().copied()).collect();
-        for (node, buffer) in self.program.exports.iter().filter(|(_, buffer)| made.contains(buffer)) {
-            let described = self.graph().node(*node);
-            let shape = described.ty.shape.iter().map(|dim| product(std::slice::from_ref(dim), at.dims));
-            let shape = shape.collect::<Option<Vec<_>>>().ok_or_else(too_large)?;
-            // SAFETY: no step runs now.
-            let made = unsafe { memory.floats(*buffer) };
-            let numbers = match self.kept_rows(*buffer, at) {
-                Some(rows) => spread(made, rows, memory.columns(*buffer), shape.iter().product()),
-                None => made.to_vec(),
-            };
-            let tensor = Tensor::from_vec(numbers, shape, &Device::Cpu);
-            candle::put(values, *node, Some(tensor.map_err(|error| candle::fault(described, &error))?));
-        }
-        Ok(())
-    }
-
-    /// Which of all rows those of a buffer are, where they are not all.
-    fn kept_rows<'k>(&self, buffer: BufferId, at: &At<'k>) -> Option<&'k [usize]> {
-        let leading = &self.program.buffers.get(buffer.0)?.leading;
-        at.kept.filter(|_| self.has_tokens(leading)).map(|kept| kept.rows.as_slice())
-    }
-
     fn steps(&self, steps: &Range<usize>) -> impl Iterator<Item = &program::Step> {
         self.program.steps.get(steps.clone()).unwrap_or_default().iter()
-    }
-
-    /// What steps read of values as they are.
-    fn given(
-        &self,
-        steps: &Range<usize>,
-        values: &[Option<Tensor>],
-        dims: &Bindings,
-    ) -> Result<Given, Failure> {
-        let mut given = Given::default();
-        for step in self.steps(steps) {
-            match &step.work {
-                Work::Attention(attention) => {
-                    let size = |dim: &Dim| product(std::slice::from_ref(dim), dims).ok_or_else(too_large);
-                    let texts = Texts {
-                        count: size(&attention.query.batch)?,
-                        queries: size(&attention.query.length)?,
-                        keys: size(&attention.key.length)?,
-                    };
-                    given.texts.insert(step.node, texts);
-                    if let Some(mask) = attention.mask
-                        && let Entry::Vacant(slot) = given.masks.entry(mask)
-                    {
-                        slot.insert(self.mask(mask, values)?);
-                    }
-                }
-                Work::Embedding(embedding) => {
-                    for rows in &embedding.terms {
-                        if let Entry::Vacant(slot) = given.ids.entry(rows.ids) {
-                            slot.insert(self.ids(rows, step.node, values, dims)?);
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(given)
-    }
-
-    fn mask(&self, mask: NodeId, values: &[Option<Tensor>]) -> Result<Mask, Failure> {
-        let node = self.graph().node(mask);
-        let value = candle::at(values, mask).ok_or_else(|| candle::missing(node));
-        let read = value.and_then(|value| Ok((value.dims4()?, value.flatten_all()?.to_vec1::<f32>()?)));
-        let ((texts, heads, queries, keys), numbers) = read.map_err(|error| candle::fault(node, &error))?;
-        let stride = |size: usize, inner: usize| if size == 1 { 0 } else { inner };
-        let strides = [
-            stride(texts, heads * queries * keys),
-            stride(heads, queries * keys),
-            stride(queries, keys),
-            stride(keys, 1),
-        ];
-        Ok(Mask { numbers, strides })
-    }
-
-    /// The rows of a table that are wanted. Where there is no such row, candle says so.
-    fn ids(
-        &self,
-        rows: &program::Rows,
-        embedding: NodeId,
-        values: &[Option<Tensor>],
-        dims: &Bindings,
-    ) -> Result<Ids, Failure> {
-        let node = self.graph().node(rows.node);
-        let fault = |error: candle_core::Error| candle::fault(node, &error);
-        let value = candle::at(values, rows.ids).ok_or_else(|| candle::missing(node)).map_err(fault)?;
-        let (texts, length) = value.dims2().map_err(fault)?;
-        let ids = value.flatten_all().and_then(|ids| ids.to_vec1::<i64>()).map_err(fault)?;
-        let count = rows.table.dim(0).map_err(fault)?;
-        let places: Option<Vec<usize>> =
-            ids.iter().map(|id| usize::try_from(*id).ok().filter(|id| *id < count)).collect();
-        let Some(places) = places else {
-            let gather = [rows.table.clone(), value.clone()];
-            let refused = match &node.kind {
-                NodeKind::Op(op) => op.semantics().eval(&gather, dims).err(),
-                _ => None,
-            };
-            return Err(fault(refused.unwrap_or_else(|| candle::missing(node))));
-        };
-        let whole = self.graph().node(embedding).ty.shape.get(1).and_then(|dim| dim.evaluate(dims));
-        let whole = whole.and_then(|size| usize::try_from(size).ok()).ok_or_else(too_large)?;
-        let strides = [if texts == 1 { 0 } else { length }, usize::from(length != 1)];
-        Ok(Ids { rows: places, strides, length: whole })
     }
 }
 
@@ -489,25 +307,6 @@ struct Watch<'a> {
     clock: Option<&'a Clock>,
     /// Operations of steps, by position.
     operations: Option<&'a mut Vec<(usize, f64)>>,
-}
-
-/// What steps of a part read of values as they are.
-#[derive(Default)]
-struct Given {
-    masks: HashMap<NodeId, Mask>,
-    ids: HashMap<NodeId, Ids>,
-    texts: HashMap<NodeId, Texts>,
-}
-
-/// Rows of `columns` numbers put where they are among `count` numbers; the others are 0.
-fn spread(made: &[f32], rows: &[usize], columns: usize, count: usize) -> Vec<f32> {
-    let mut numbers = vec![0.0; count];
-    for (row, made) in rows.iter().zip(made.chunks_exact(columns.max(1))) {
-        if let Some(slot) = numbers.get_mut(row * columns..(row + 1) * columns) {
-            slot.copy_from_slice(made);
-        }
-    }
-    numbers
 }
 
 /// The product of sizes.

@@ -35,6 +35,8 @@ pub(super) struct Kept {
     pub(super) starts: Vec<usize>,
     /// Rows of a text, those left out included.
     pub(super) length: usize,
+    /// The first axes of values with a row for each token.
+    pub(super) tokens: [Dim; 2],
 }
 
 impl Padding {
@@ -78,7 +80,8 @@ impl Padding {
     pub(super) fn kept(&self, values: &[Option<Tensor>], dims: &Bindings) -> Option<Kept> {
         let length = product(self.tokens.get(1..)?, dims).filter(|length| *length > 0)?;
         let mask = candle::at(values, self.mask)?.flatten_all().ok()?.to_vec1::<f32>().ok()?;
-        let mut kept = Kept { rows: Vec::new(), starts: vec![0], length };
+        let tokens = self.tokens.clone();
+        let mut kept = Kept { rows: Vec::new(), starts: vec![0], length, tokens };
         for (text, mask) in mask.chunks(length).enumerate() {
             let all = mask.iter().all(|number| *number == f32::MIN);
             for (place, number) in mask.iter().enumerate() {
@@ -181,6 +184,8 @@ impl<S: Fn(NodeId) -> NodeId> Rows<'_, S> {
         let node = self.graph.node(step.node);
         let NodeKind::Op(op) = &node.kind else { return Fate::Mixed };
         let rank = node.ty.rank();
+        // Axes are brought together from the last on.
+        let aligned = |at: usize| !of_rows(at) || self.rank(step, at) == rank;
         match (step.work, op) {
             (plan::Work::Linear { .. }, _) => apart(only(1) && rank > 2 && self.is_matrix(step, 1)),
             (plan::Work::AddNorm { .. }, _) => apart(only(2) && rank > 2),
@@ -191,8 +196,10 @@ impl<S: Fn(NodeId) -> NodeId> Rows<'_, S> {
                 apart(rank > 2 && (softmax.axis == -1 || softmax.axis == rank as i64 - 1))
             }
             (_, Op::FakeQuantize(quantize)) => apart(!quantize.dynamic && quantize.axis.is_none() && only(1)),
-            (_, Op::Multiply(_)) if self.is_masked(step) => Fate::Gone,
-            (_, Op::Add(_) | Op::Subtract(_) | Op::Multiply(_) | Op::Divide(_)) => Fate::Apart,
+            (_, Op::Multiply(_)) if self.is_masked(step, rank) => Fate::Gone,
+            (_, Op::Add(_) | Op::Subtract(_) | Op::Multiply(_) | Op::Divide(_)) => {
+                apart(aligned(0) && aligned(1))
+            }
             (
                 _,
                 Op::Gelu(_)
@@ -217,16 +224,21 @@ impl<S: Fn(NodeId) -> NodeId> Rows<'_, S> {
         }
     }
 
+    fn rank(&self, step: &plan::Step, at: usize) -> usize {
+        step.operands.get(at).map_or(0, |id| self.graph.node(*id).ty.rank())
+    }
+
     /// The operand is one matrix, the same for all rows.
     fn is_matrix(&self, step: &plan::Step, at: usize) -> bool {
         step.operands.get(at).is_some_and(|id| self.graph.node(*id).ty.rank() == 2)
     }
 
     /// A side is 0 where tokens are left out.
-    fn is_masked(&self, step: &plan::Step) -> bool {
+    fn is_masked(&self, step: &plan::Step, rank: usize) -> bool {
         self.attended.is_some()
             && step.operands.iter().any(|id| {
-                let starts = self.graph.node(*id).ty.shape.starts_with(self.tokens);
+                let ty = &self.graph.node(*id).ty;
+                let starts = ty.rank() == rank && ty.shape.starts_with(self.tokens);
                 starts && origin(self.graph, *id, self.source) == self.attended
             })
     }

@@ -75,9 +75,12 @@ impl Lowering<'_> {
             let unknown = || "its keys are not turned as is known".to_owned();
             let key =
                 self.operand(key, 0).filter(|_| self.permutes(key, &[0, 1, 3, 2])).ok_or_else(unknown)?;
-            let side = |node, quantizer| self.side(node, quantizer).ok_or_else(unknown);
+            let side = |node, quantizer| self.side(node, quantizer, [batch, heads, size]).ok_or_else(unknown);
             let (query, value) = (side(query, q)?, side(value, v)?);
             let key = Side { is_turned: true, ..side(key, k)? };
+            if query.length != *length || key.length != value.length {
+                return Err("its sides have other lengths than its result".to_owned());
+            }
             let of = |quantize, side| Side { quantize, ..side };
             Ok((of(queries, query), of(keys, key), of(values, value)))
         })();
@@ -127,9 +130,14 @@ impl Lowering<'_> {
         }
     }
 
-    /// A value `[batch, heads, length, size]`: where its heads come from side by side, that.
-    fn side(&self, node: NodeId, quantizer: Quantizer) -> Option<Side> {
+    /// A value `[batch, heads, length, size]`, of these sizes: where its heads come from side by
+    /// side, that.
+    fn side(&self, node: NodeId, quantizer: Quantizer, sizes: [&Dim; 3]) -> Option<Side> {
         let [batch, heads, length, size] = self.node(node).ty.shape.as_slice() else { return None };
+        // Products would bring together what has size 1; this does not.
+        if [batch, heads, size] != sizes {
+            return None;
+        }
         let (batch, length) = (batch.clone(), length.clone());
         let merged = || {
             let split = self.operand(node, 0).filter(|_| self.permutes(node, &[0, 2, 1, 3]))?;

@@ -20,6 +20,7 @@ use crate::{
     },
 };
 use candle_core::Tensor;
+use operand::Key;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -28,20 +29,15 @@ use std::{
 /// Weights packed for products: those of one checkpoint, for all its graphs.
 #[derive(Debug, Default)]
 pub struct Packed {
-    /// By the name of the value that each is.
-    made: HashMap<String, Arc<Matrix>>,
+    made: HashMap<Key, Arc<Matrix>>,
     /// Those that the checkpoint has packed, by state-dict path.
     stored: Matrices,
-    /// The state-dict path of each that was made of a whole tensor, its rows the outputs, by
-    /// the name of the value that it is.
-    paths: HashMap<String, String>,
 }
 
 impl Packed {
     /// Forgets what was made of weights or ranges, because they have changed.
     pub fn clear(&mut self) {
         self.made.clear();
-        self.paths.clear();
     }
 
     /// Takes weights that the checkpoint has packed.
@@ -54,10 +50,18 @@ impl Packed {
         self.stored.contains_key(path)
     }
 
-    /// All that were made of whole tensors, by state-dict path.
+    /// Those that can stand for their tensors, by state-dict path: made of one that has a row
+    /// for each output, and only once.
     pub(crate) fn by_path(&self) -> Matrices {
-        let matrix = |(name, path): (&String, &String)| Some((path.clone(), self.made.get(name)?.clone()));
-        self.paths.iter().filter_map(matrix).collect()
+        let mut found = Matrices::new();
+        let mut others: BTreeSet<&str> = BTreeSet::new();
+        for (Key { path, is_turned, .. }, matrix) in &self.made {
+            if !is_turned || found.insert(path.clone(), Arc::clone(matrix)).is_some() {
+                others.insert(path);
+            }
+        }
+        found.retain(|path, _| !others.contains(path.as_str()));
+        found
     }
 }
 
@@ -326,6 +330,8 @@ impl Lowering<'_> {
     /// The numbers of a tensor of the checkpoint with one axis of this size.
     fn vector(&self, id: NodeId, size: usize) -> Option<Vec<f32>> {
         let tensor = self.parameter(id).filter(|tensor| tensor.dims() == [size])?;
-        tensor.to_dtype(candle_core::DType::F32).ok()?.to_vec1().ok()
+        let numbers: Vec<f32> = tensor.to_dtype(candle_core::DType::F32).ok()?.to_vec1().ok()?;
+        // What is not finite is shown by the simulation; codes would hide it.
+        numbers.iter().all(|number| number.is_finite()).then_some(numbers)
     }
 }

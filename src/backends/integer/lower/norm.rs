@@ -76,7 +76,9 @@ impl Lowering<'_> {
         }
         gathers.push(sum);
         gathers.reverse();
-        let known = gathers.iter().all(|gather| self.is_rows(*gather));
+        let width = ty.shape.last();
+        let is_wide = |gather: &NodeId| self.node(*gather).ty.shape.last() == width;
+        let known = gathers.iter().all(|gather| self.is_rows(*gather) && is_wide(gather));
         // The first has a row for every row of the sum; others may be repeated.
         let whole = gathers.first().is_some_and(|first| self.node(*first).ty == *ty);
         (known && whole && ty.rank() == 3).then_some(Terms { gathers, norm })

@@ -4,7 +4,7 @@ use super::Lowering;
 use crate::{
     graph::{NodeId, NodeKind, Parameter},
     ops::{
-        FakeQuantize, Op,
+        FakeQuantize, Mismatch, Op,
         kernels::integer::{LONGEST, Matrix, Quantizer},
     },
     quant::codes::{Codes, Grid},
@@ -15,8 +15,6 @@ use std::sync::Arc;
 
 /// A matrix of the checkpoint, quantized, as the right side of a product.
 pub(super) struct Found {
-    /// The value that it is in the product.
-    pub(super) node: NodeId,
     parameter: NodeId,
     /// Of each column of the product, or of all.
     grids: Vec<Grid>,
@@ -65,9 +63,12 @@ impl Lowering<'_> {
             let (low, high) = numbers.split_at(numbers.len() / 2);
             return Ok(low.iter().zip(high).map(|(low, high)| codes.clipped(*low, *high)).collect());
         }
+        if numbers.iter().any(|amax| *amax < 0.0) {
+            return Err("a range is negative".to_owned());
+        }
         let scaled = numbers.iter().map(|amax| match quantize.scale_amax {
             1.0 => *amax,
-            factor => (f64::from(*amax) * factor) as f32,
+            factor => amax * factor as f32,
         });
         Ok(scaled.map(|amax| codes.grid(amax)).collect())
     }
@@ -105,12 +106,14 @@ impl Lowering<'_> {
             return Err(not_a_byte(quantize));
         }
         if self.parameter(parameter).is_none() {
-            let fits = |matrix: &Arc<Matrix>| is_turned && matrix.scales() == scales(codes, &grids, rows);
+            let fits = |matrix: &Arc<Matrix>| {
+                is_turned && matrix.scales() == scales(codes, &grids, rows) && is_among(matrix, codes)
+            };
             if !self.packed.stored.get(path).is_some_and(fits) {
                 return Err("it was packed with another range".to_owned());
             }
         }
-        Ok(Found { node, parameter, grids, quantize: quantize.clone(), is_turned })
+        Ok(Found { parameter, grids, quantize: quantize.clone(), is_turned })
     }
 
     /// Whether the value is a matrix turned, and what it is otherwise.
@@ -137,26 +140,54 @@ impl Lowering<'_> {
 
     /// The weight, packed; each only once.
     pub(super) fn pack(&mut self, found: &Found) -> candle_core::Result<Arc<Matrix>> {
-        let name = self.node(found.node).name.clone();
-        if let Some(known) = self.packed.made.get(&name) {
-            return Ok(known.clone());
-        }
         let NodeKind::Parameter(Parameter { path, .. }) = &self.node(found.parameter).kind else {
             return Err(unfit());
         };
+        let key = Key::new(path, found).map_err(|mismatch| candle_core::Error::Msg(mismatch.message))?;
+        if let Some(known) = self.packed.made.get(&key) {
+            return Ok(known.clone());
+        }
         let weight = match self.weights.get(path) {
             Some(tensor) => {
                 let matrix = if found.is_turned { tensor.clone() } else { tensor.t()? };
-                Arc::new(pack(&matrix, found)?)
+                let packed = pack(&matrix, found);
+                Arc::new(packed.map_err(|error| {
+                    candle_core::Error::Msg(format!("`{path}` cannot be packed: {error}"))
+                })?)
             }
             None => self.packed.stored.get(path).cloned().ok_or_else(unfit)?,
         };
-        if found.is_turned {
-            self.packed.paths.insert(name.clone(), path.clone());
-        }
-        self.packed.made.insert(name, weight.clone());
+        self.packed.made.insert(key, weight.clone());
         Ok(weight)
     }
+}
+
+/// What a packed weight is made of.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// The parameter's state-dict path.
+    pub(super) path: String,
+    /// Its rows are the product's columns.
+    pub(super) is_turned: bool,
+    /// Of its codes and its ranges, to the bit.
+    numbers: Vec<u32>,
+}
+
+impl Key {
+    fn new(path: &str, found: &Found) -> Result<Key, Mismatch> {
+        let Codes { least, largest, float, divides } = found.quantize.codes()?;
+        let of_codes = [least.to_bits(), largest.to_bits(), u32::from(float), u32::from(divides)];
+        let bits = |grid: &Grid| [grid.into, grid.back, grid.low, grid.high].map(f32::to_bits);
+        let numbers = of_codes.into_iter().chain(found.grids.iter().flat_map(bits)).collect();
+        Ok(Key { path: path.to_owned(), is_turned: found.is_turned, numbers })
+    }
+}
+
+/// Every code is one of these.
+fn is_among(matrix: &Matrix, codes: Codes) -> bool {
+    let all = codes.least <= -128.0 && codes.largest >= 127.0;
+    let is_one = |code: &u8| (codes.least..=codes.largest).contains(&f32::from(*code as i8));
+    all || matrix.codes().iter().all(is_one)
 }
 
 /// The codes of a matrix whose rows are the columns of the product.
@@ -164,6 +195,9 @@ fn pack(matrix: &Tensor, found: &Found) -> candle_core::Result<Matrix> {
     let (columns, rows) = matrix.dims2()?;
     let codes = found.quantize.codes().map_err(|mismatch| candle_core::Error::Msg(mismatch.message))?;
     let given = numbers(matrix)?;
+    if !given.par_iter().all(|number| number.is_finite()) {
+        return Err(candle_core::Error::Msg("it holds numbers that are not finite".to_owned()));
+    }
     let quantizers: Vec<Quantizer> =
         found.grids.iter().filter_map(|grid| Quantizer::new(codes, *grid)).collect();
     let of = |column: usize| quantizers.get(column).or(quantizers.first()).copied().ok_or_else(unfit);

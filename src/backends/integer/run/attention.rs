@@ -145,9 +145,17 @@ fn row(codes: &[u8], start: usize, length: usize) -> &[u8] {
     &codes[start..start + length]
 }
 
+/// Numbers that a row of scores has room for: whole vectors.
+fn room(keys: usize) -> usize {
+    keys.next_multiple_of(COLUMNS).max(COLUMNS)
+}
+
 /// The scores of some queries: numbers, a row for each.
 fn scores(call: &Call, attention: &Attention, keys: usize, count: usize, scratch: &mut Scratch) {
-    scratch.numbers.resize(HEIGHT * keys, 0.0);
+    let room = room(keys);
+    scratch.numbers.clear();
+    // What fills a row up adds nothing to its sum, and leaves the order of additions alone.
+    scratch.numbers.resize(HEIGHT * room, f32::NEG_INFINITY);
     let Scratch { rows, keys: packed, tile, numbers, .. } = scratch;
     let scale = attention.scale;
     each_tile(packed, |panel, panels| {
@@ -159,7 +167,7 @@ fn scores(call: &Call, attention: &Attention, keys: usize, count: usize, scratch
             let width = keys.saturating_sub(column).min(WIDTH);
             for (row, sums_of_row) in tile.iter().take(count).enumerate() {
                 let scaled = scaled(sums_of_row, sums, scale);
-                numbers[row * keys + column..][..width].copy_from_slice(&scaled[..width]);
+                numbers[row * room + column..][..width].copy_from_slice(&scaled[..width]);
             }
         });
     });
@@ -174,7 +182,7 @@ fn scaled(sums: &[i32; WIDTH], totals: Option<&[i32]>, scale: f32) -> [f32; WIDT
     }
     if let Some(totals) = totals {
         for ((number, sum), total) in numbers.iter_mut().zip(sums).zip(totals) {
-            *number = sum.wrapping_sub(128 * total) as f32 * scale;
+            *number = sum.wrapping_sub(total.wrapping_mul(128)) as f32 * scale;
         }
     }
     numbers
@@ -200,9 +208,10 @@ fn soften(
 ) {
     let keys = span.keys;
     scratch.bytes.resize(HEIGHT * keys, 0);
-    let rows = scratch.numbers.chunks_exact_mut(keys.max(1));
+    let rows = scratch.numbers.chunks_exact_mut(room(keys));
     let codes = scratch.bytes.chunks_exact_mut(keys.max(1));
-    for ((query, row), codes) in queries.zip(rows).zip(codes) {
+    for ((query, whole), codes) in queries.zip(rows).zip(codes) {
+        let row = &mut whole[..keys];
         if let Some(Mask { numbers, strides }) = mask {
             let start = text * strides[0] + head * strides[1] + query * strides[2];
             if let Some((places, first)) = span.places {
@@ -215,8 +224,8 @@ fn soften(
                 row.iter_mut().for_each(|score| *score += numbers[start]);
             }
         }
-        rescale(row);
-        attention.probabilities.encode(row, codes);
+        rescale(whole);
+        attention.probabilities.encode(&whole[..keys], codes);
     }
 }
 

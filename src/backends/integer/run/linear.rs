@@ -97,7 +97,7 @@ impl Columns {
         let first = panel * COLUMNS;
         let mut shifts = [0; WIDTH];
         for (shift, sum) in shifts.iter_mut().zip(sums.unwrap_or(&[])) {
-            *shift = 128 * sum;
+            *shift = sum.wrapping_mul(128);
         }
         let of = |numbers: &[f32]| {
             let numbers = numbers.get(first..first + WIDTH).and_then(|numbers| numbers.as_array());

@@ -23,6 +23,7 @@ pub(super) struct Call<'a> {
     pub(super) kernel: Kernel,
     pub(super) arch: Arch,
     pub(super) masks: &'a HashMap<NodeId, Mask>,
+    /// By the `gather`.
     pub(super) ids: &'a HashMap<NodeId, Ids>,
     /// Threads that there may be.
     pub(super) threads: usize,
@@ -116,6 +117,12 @@ impl Call<'_> {
                 }
             }
         });
+    }
+
+    /// The rows that a buffer has, where they are not all.
+    fn kept_of(&self, buffer: BufferId) -> Option<&Kept> {
+        let leading = &self.program.buffers.get(buffer.0)?.leading;
+        self.kept.filter(|kept| kept.tokens == leading.as_slice())
     }
 
     /// Writes numbers to every result.

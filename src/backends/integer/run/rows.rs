@@ -87,12 +87,13 @@ pub(super) unsafe fn embedding(
     let length = embedding.norm.weight.len();
     scratch.numbers.resize(length, 0.0);
     let sum = scratch.numbers.as_mut_slice();
+    let kept = results.first().and_then(|buffer| call.kept_of(*buffer));
     let tables: Vec<_> = embedding.terms.iter().map(|term| term.table.storage_and_layout()).collect();
     vectorize!(call.arch, {
         for row in rows(call, results, task) {
             for (position, (term, (storage, layout))) in embedding.terms.iter().zip(&tables).enumerate() {
-                let Some(ids) = call.ids.get(&term.ids) else { continue };
-                let row = call.kept.and_then(|kept| kept.rows.get(row)).copied().unwrap_or(row);
+                let Some(ids) = call.ids.get(&term.node) else { continue };
+                let row = kept.and_then(|kept| kept.rows.get(row)).copied().unwrap_or(row);
                 let (text, place) = (row / ids.length.max(1), row % ids.length.max(1));
                 let id = ids.rows[text * ids.strides[0] + place * ids.strides[1]];
                 let Storage::Cpu(CpuStorage::F32(numbers)) = &**storage else { continue };

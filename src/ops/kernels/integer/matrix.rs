@@ -14,7 +14,6 @@ pub(crate) struct Matrix {
     columns: usize,
     /// Sizes of the codes in panels.
     shape: [usize; 4],
-    sum_shape: [usize; 1],
     scale_shape: [usize; 1],
 }
 
@@ -42,25 +41,17 @@ impl fmt::Debug for Bytes {
 impl Matrix {
     /// A matrix of codes that are in panels already; `None` where there are fewer or more of
     /// anything than a matrix of this size has.
-    pub(crate) fn new(
-        codes: Bytes,
-        sums: Vec<i32>,
-        scales: Vec<f32>,
-        [rows, columns]: [usize; 2],
-    ) -> Option<Matrix> {
+    pub(crate) fn new(codes: Bytes, scales: Vec<f32>, [rows, columns]: [usize; 2]) -> Option<Matrix> {
+        let fits = codes.all().len() == panels::size(rows, columns) && scales.len() == columns;
+        let sums = panels::sums(codes.all(), rows, columns);
+        fits.then(|| Matrix::of(codes, sums, scales, [rows, columns])).flatten()
+    }
+
+    fn of(codes: Bytes, sums: Vec<i32>, scales: Vec<f32>, [rows, columns]: [usize; 2]) -> Option<Matrix> {
         Panels::new(codes.all(), &sums, rows, columns)?;
-        let (shape, sum_shape) = (Matrix::panels_of(rows, columns), [sums.len()]);
+        let shape = Matrix::panels_of(rows, columns);
         let scale_shape = [columns];
-        (scales.len() == columns).then_some(Matrix {
-            codes,
-            sums,
-            scales,
-            rows,
-            columns,
-            shape,
-            sum_shape,
-            scale_shape,
-        })
+        (scales.len() == columns).then_some(Matrix { codes, sums, scales, rows, columns, shape, scale_shape })
     }
 
     /// Packs a matrix from its columns.
@@ -72,7 +63,7 @@ impl Matrix {
         let mut packer = Packer::default();
         packer.columns(rows, columns, column);
         let (codes, sums) = packer.into_parts();
-        Matrix::new(Bytes::Own(codes), sums, scales, [rows, columns])
+        Matrix::of(Bytes::Own(codes), sums, scales, [rows, columns])
     }
 
     /// As products read it.
@@ -95,24 +86,19 @@ impl Matrix {
         &self.scales
     }
 
-    /// The codes, as they are in panels, and the sum of each column, padding included.
-    pub(crate) fn parts(&self) -> (&[u8], &[i32]) {
-        (self.codes.all(), &self.sums)
+    /// The codes, as they are in panels.
+    pub(crate) fn codes(&self) -> &[u8] {
+        self.codes.all()
     }
 
-    /// Sizes of the codes in panels, of the sums, and of the scales.
-    pub(crate) fn shapes(&self) -> [&[usize]; 3] {
-        [&self.shape, &self.sum_shape, &self.scale_shape]
+    /// Sizes of the codes in panels, and of the scales.
+    pub(crate) fn shapes(&self) -> [&[usize]; 2] {
+        [&self.shape, &self.scale_shape]
     }
 
     /// Sizes of the codes of a matrix in panels.
     pub(crate) fn panels_of(rows: usize, columns: usize) -> [usize; 4] {
         [columns.div_ceil(COLUMNS), rows.div_ceil(DEPTH), COLUMNS, DEPTH]
-    }
-
-    /// How many sums of columns there are.
-    pub(crate) fn sum_count(columns: usize) -> usize {
-        panels::padded(columns)
     }
 
     /// The numbers that the codes stand for, column by column.
@@ -139,11 +125,12 @@ mod tests {
         let matrix = Matrix::pack([5, 3], vec![1.0, 0.5, 2.0], |column| columns[column]).unwrap();
         let expected = [1.0, 2.0, 3.0, 4.0, 5.0, -0.5, -1.0, -1.5, -2.0, -2.5, -256.0, 254.0, 0.0, 0.0, 18.0];
         assert_eq!(matrix.values(), expected);
-        let (codes, sums) = matrix.parts();
+        let codes = matrix.codes();
         assert_eq!(codes.len(), Matrix::panels_of(5, 3).iter().product::<usize>());
-        assert_eq!((sums.len(), &sums[..3]), (Matrix::sum_count(3), &[15, -15, 8][..]));
-        let again = |count| Matrix::new(Bytes::Own(codes.to_vec()), sums.to_vec(), vec![1.0; count], [5, 3]);
-        assert!(again(3).is_some() && again(2).is_none());
-        assert!(Matrix::new(Bytes::Own(codes[1..].to_vec()), sums.to_vec(), vec![1.0; 3], [5, 3]).is_none());
+        assert_eq!((matrix.sums.len(), &matrix.sums[..3]), (16, &[15, -15, 8][..]));
+        let again = |count| Matrix::new(Bytes::Own(codes.to_vec()), vec![1.0; count], [5, 3]);
+        assert_eq!(again(3).unwrap().sums, matrix.sums);
+        assert!(again(2).is_none());
+        assert!(Matrix::new(Bytes::Own(codes[1..].to_vec()), vec![1.0; 3], [5, 3]).is_none());
     }
 }

@@ -127,6 +127,12 @@ impl Kernel {
         let size = depth * STRIDE;
         assert!(first + count <= rows.count() && count <= self.height(), "rows that are there");
         assert!(panels.len() == size || panels.len() == 2 * size, "one or two panels as deep as the rows");
+        if depth == 0 {
+            *tile = Tile::default();
+            return;
+        }
+        let ready = if self.shifts() { rows.bytes(first).len() } else { rows.pairs(first).len() };
+        assert!(ready >= count * depth * DEPTH, "rows made ready for these instructions");
         match self.0 {
             Instructions::Portable => portable::multiply(rows.pairs(first), count, panels, depth, tile),
             // SAFETY: the value says that the machine has the instructions; the rows and

@@ -1,6 +1,7 @@
 //! The right side of a product, as it is read: panel by panel.
 
 use super::{COLUMNS, DEPTH, STRIDE};
+use rayon::prelude::*;
 
 /// A matrix of signed codes, each a byte in two's complement, in panels of [`COLUMNS`] columns. A panel holds, for every
 /// [`DEPTH`] rows, that many codes of each of its columns. Rows and columns that fill the
@@ -55,6 +56,20 @@ pub(crate) fn padded(columns: usize) -> usize {
 /// Codes of the panels of a matrix.
 pub(crate) fn size(rows: usize, columns: usize) -> usize {
     columns.div_ceil(COLUMNS) * rows.div_ceil(DEPTH) * STRIDE
+}
+
+/// The sum of each column of panels, of padding too.
+pub(crate) fn sums(codes: &[u8], rows: usize, columns: usize) -> Vec<i32> {
+    let mut sums = vec![0; padded(columns)];
+    let size = (rows.div_ceil(DEPTH) * STRIDE).max(1);
+    sums.par_chunks_mut(COLUMNS).zip(codes.par_chunks(size)).for_each(|(sums, panel)| {
+        for group in panel.as_chunks::<STRIDE>().0 {
+            for (sum, codes) in sums.iter_mut().zip(group.as_chunks::<DEPTH>().0) {
+                *sum += codes.iter().map(|code| number(*code)).sum::<i32>();
+            }
+        }
+    });
+    sums
 }
 
 /// Makes panels, in memory that is kept for the next ones.
