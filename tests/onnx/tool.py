@@ -29,7 +29,9 @@ class Tool:
         return output
 
     def run(self, case, checkpoint: Path, feeds: dict, folder: Path, *flags) -> dict:
-        """The outputs by name. The inputs that are given say what the graph is."""
+        """The outputs by name, quantizers simulated. The inputs that are given say what the graph is."""
+        if "--float" not in flags:
+            flags = (*flags, "--engine", "candle")
         given, made = folder / "inputs.safetensors", folder / "outputs.safetensors"
         save_file(feeds, given)
         command = ["run", case.spec, "-c", checkpoint, *case.settings, *case.requests, *flags]
