@@ -150,6 +150,12 @@ fn a_model_is_timed() {
     );
     let text = command(&[&given[..], &["--profile"]].concat()).done().succeeded();
     assert!(text.contains("GOP/s at most") && text.contains("\nlinear "), "{text}");
+    let float = command(&[&given[..], &["--profile", "--float"]].concat()).done();
+    assert!(
+        float.stderr.contains("engine `int8` alone") && !float.stdout.contains("GOP/s"),
+        "{}",
+        float.stderr
+    );
     let json = command(&[&given[..], &["--json", "--profile"]].concat()).done().succeeded();
     let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&rows[0]["texts"], &rows[1]["tokens"]), (&2.into(), &128.into()));

@@ -70,6 +70,10 @@ pub fn bench(arguments: &args::Bench, screen: Screen) -> Result<ExitCode, Stop> 
             break;
         }
     }
+    let peak = peak.filter(|_| rows.iter().any(|row| !row.profile.is_empty()));
+    if arguments.profile && peak.is_none() {
+        screen.note("where the time goes is told of the engine `int8` alone");
+    }
     match arguments.json {
         true => output::print_json(&rows)?,
         false => output::print(&written(&rows, peak))?,
