@@ -1,10 +1,10 @@
 //! Runs a graph on a CPU in integers, where its quantizers allow it.
 //!
 //! A quantized product is a product of codes: `(s·a) @ (t·b) = s·t·(a @ b)`, and the sums of
-//! `a @ b` are exact. [`lower`] finds the products, and what is done with their results until
+//! `a @ b` are exact. `lower` finds the products, and what is done with their results until
 //! they are codes again, and makes one step of each; what it does not know stays with
-//! candle, in float. [`memory`] says where values are kept, [`team`] shares the work out,
-//! [`run`] does it.
+//! candle, in float. `memory` says where values are kept, `team` shares the work out,
+//! `run` does it.
 //!
 //! Codes equal those of the simulation in float, but where a number lies so near the middle
 //! between two codes that the order of additions decides.
