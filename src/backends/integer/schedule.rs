@@ -1,6 +1,6 @@
 //! The order of integer steps and of those that candle runs.
 
-use super::program::{Program, Step, Work};
+use super::program::{Program, Step};
 use crate::{
     backends::candle::plan,
     graph::{Graph, NodeId},
@@ -40,7 +40,7 @@ pub(super) fn schedule(
         float = rest;
         let start = ordered.len();
         let (now, later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut program.steps).into_iter().partition(|step| waiting.take_step(step, program));
+            std::mem::take(&mut program.steps).into_iter().partition(|step| waiting.take_step(step));
         program.steps = later;
         waiting.finish(&now, program);
         if ready.is_empty() && now.is_empty() {
@@ -90,7 +90,7 @@ impl Waiting {
     }
 
     /// Whether the step can be run now; then its buffers are filled.
-    fn take_step(&mut self, step: &Step, _: &Program) -> bool {
+    fn take_step(&mut self, step: &Step) -> bool {
         let is_there = |buffer: usize| match self.imports.get(&buffer) {
             Some(node) => !self.values.contains(node),
             None => !self.buffers.contains(&buffer),
@@ -120,10 +120,6 @@ fn read(program: &Program, steps: &Range<usize>) -> Vec<NodeId> {
     let mut read = Vec::new();
     for step in program.steps.get(steps.clone()).unwrap_or_default() {
         read.extend(step.work.values());
-        if let Work::Embedding(embedding) = &step.work {
-            // Where ids are wrong, the gather says so.
-            read.extend(embedding.terms.iter().map(|rows| rows.ids));
-        }
         for buffer in step.work.reads() {
             read.extend(program.imports.iter().filter(|(_, other)| *other == buffer).map(|(node, _)| *node));
         }

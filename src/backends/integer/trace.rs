@@ -7,11 +7,7 @@ use super::{
     too_large,
 };
 use crate::{
-    backends::candle,
-    failure::Failure,
-    graph::{NodeId, NodeKind},
-    ops::kernels::integer::Quantizer,
-    types::Bindings,
+    backends::candle, failure::Failure, graph::NodeId, ops::kernels::integer::Quantizer, types::Bindings,
 };
 use candle_core::{Device, Tensor};
 use std::{collections::BTreeMap, sync::PoisonError};
@@ -83,7 +79,6 @@ impl Executor {
         let shape = self.graph().node(node).ty.shape.iter();
         let shape = shape.map(|dim| product(std::slice::from_ref(dim), dims)).collect::<Option<Vec<_>>>();
         let shape = shape.ok_or_else(too_large)?;
-        debug_assert!(matches!(self.graph().node(node).kind, NodeKind::Op(_)));
         Ok(match place {
             Place::Whole(_) | Place::Inside(_) => Tensor::from_vec(numbers, shape, &Device::Cpu),
             Place::Heads { heads, size, is_split, is_turned, .. } => {
