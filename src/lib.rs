@@ -79,7 +79,7 @@
 //! | [`passes`] | graph to graph: quantizer rules find their sites, quantizers are put there |
 //! | [`compile`] | the pipeline |
 //! | [`checkpoint`] | settings, weights and ranges from folders, files and the hub |
-//! | [`backends`] | a checked graph run, and gone back through for gradients |
+//! | [`backends`] | a checked graph run, in float and in integers, and gone back through for gradients |
 //! | [`onnx`] | a checked graph as an ONNX model, and what its targets make of one |
 //! | [`tasks`] | text records to tensors, outputs to answers |
 //! | [`sensitivity`] | which quantizers cost accuracy, and a recipe without them |

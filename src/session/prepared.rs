@@ -151,6 +151,7 @@ impl Session {
     }
 }
 
+/// There is no executor for what is asked.
 pub(super) fn unprepared() -> Failure {
     Failure::outside("the model could not be prepared")
 }

@@ -89,7 +89,7 @@ pub(super) fn lower(
         packed,
         uses: uses(graph, plan),
         steps: BTreeMap::new(),
-        kept: Vec::new(),
+        kept: HashMap::new(),
         waiting: Vec::new(),
         lowered: Lowered::default(),
         seen: BTreeSet::new(),
@@ -131,8 +131,8 @@ struct Lowering<'a> {
     uses: HashMap<NodeId, usize>,
     /// By the node that each ends in.
     steps: BTreeMap<NodeId, Step>,
-    /// Which values are kept, as what, and where.
-    kept: Vec<(NodeId, Form, BufferId)>,
+    /// As what values are kept, and where.
+    kept: HashMap<NodeId, Vec<(Form, BufferId)>>,
     waiting: Vec<Want>,
     lowered: Lowered,
     /// Float values that were looked at.
@@ -169,9 +169,8 @@ impl Lowering<'_> {
 
     /// Where a value is kept in this form; it is made later.
     fn keep(&mut self, node: NodeId, form: Form) -> BufferId {
-        if let Some((_, _, buffer)) =
-            self.kept.iter().rev().find(|(known, kept, _)| *known == node && *kept == form)
-        {
+        let known = self.kept.entry(node).or_default();
+        if let Some((_, buffer)) = known.iter().find(|(kept, _)| *kept == form) {
             return *buffer;
         }
         let shape = &self.graph.node(node).ty.shape;
@@ -181,7 +180,7 @@ impl Lowering<'_> {
         let buffers = &mut self.lowered.program.buffers;
         let buffer = BufferId(buffers.len());
         buffers.push(Buffer { leading: leading.to_vec(), columns, form });
-        self.kept.push((node, form, buffer));
+        known.push((form, buffer));
         self.waiting.push(Want { node, buffer });
         buffer
     }

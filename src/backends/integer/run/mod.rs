@@ -1,4 +1,7 @@
 //! The steps at work, task by task.
+//!
+//! Places in buffers, rows and masks follow from the sizes of the call, which the layout was
+//! made for and the types of the graph agree on; one that did not would stop at a bounds check.
 
 mod attention;
 mod linear;
