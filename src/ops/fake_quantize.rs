@@ -95,16 +95,14 @@ impl Operator for FakeQuantize {
         } else {
             amax.clone()
         };
-        let amax = if self.scale_amax == 1.0 { amax } else { (amax * self.scale_amax)? };
-        let bounds = if self.learn { Bounds::Learned } else { Bounds::Magnitude };
-        kernels::fake_quantize(&held, &amax, codes, bounds)?.to_dtype(x.dtype())
+        kernels::fake_quantize(&held, &self.scaled(&amax)?, codes, self.bounds())?.to_dtype(x.dtype())
     }
 
     fn gradients(&self, backward: &Backward<'_>) -> candle_core::Result<Vec<Option<Tensor>>> {
         let [x, amax] = operands(backward.operands)?;
         let codes = self.codes().map_err(|mismatch| Error::Msg(mismatch.message))?;
         if !self.learn && !self.dynamic {
-            let amax = if self.scale_amax == 1.0 { amax.clone() } else { (amax * self.scale_amax)? };
+            let amax = self.scaled(amax)?;
             if let Some(of_x) = kernels::fake_quantize_gradient(x, &amax, backward.upstream, codes)? {
                 return Ok(vec![backward.wanted(0, || Ok(of_x))?, None]);
             }
@@ -118,6 +116,27 @@ impl Operator for FakeQuantize {
 }
 
 impl FakeQuantize {
+    /// The codes of `x`, f32 in a CPU's memory, as whole numbers: also where `x` is what they
+    /// stand for. Ranges are known before, and codes whole.
+    pub(crate) fn encode(&self, x: &Tensor, amax: &Tensor) -> candle_core::Result<Tensor> {
+        let codes = self.codes().map_err(|mismatch| Error::Msg(mismatch.message))?;
+        kernels::encode(x, &self.scaled(amax)?, codes, self.bounds())
+    }
+
+    /// What a code of each range is worth.
+    pub(crate) fn scales(&self, amax: &Tensor) -> candle_core::Result<Vec<f32>> {
+        let codes = self.codes().map_err(|mismatch| Error::Msg(mismatch.message))?;
+        kernels::scales(&self.scaled(amax)?, codes, self.bounds())
+    }
+
+    fn scaled(&self, amax: &Tensor) -> candle_core::Result<Tensor> {
+        if self.scale_amax == 1.0 { Ok(amax.clone()) } else { amax * self.scale_amax }
+    }
+
+    fn bounds(&self) -> Bounds {
+        if self.learn { Bounds::Learned } else { Bounds::Magnitude }
+    }
+
     /// Its codes.
     pub(crate) fn codes(&self) -> Result<Codes, Mismatch> {
         let (divides, narrow) = match self.mode.as_str() {

@@ -81,6 +81,17 @@ impl Codes {
         Grid { low, high, ..self.grid(learned_magnitude(low, high)) }
     }
 
+    /// What a code is worth. Within a unit in the last place of what a code becomes, divided by
+    /// it, where numbers are multiplied to become codes.
+    pub(crate) fn scale(self, grid: Grid) -> f32 {
+        if self.divides { grid.back } else { 1.0 / grid.back }
+    }
+
+    /// The largest magnitude of a code.
+    pub(crate) fn magnitude(self) -> f32 {
+        self.largest.max(-self.least)
+    }
+
     /// The least and the largest number that passes a gradient.
     pub(crate) fn passing(self, amax: f32) -> (f32, f32) {
         (if self.least == 0.0 { 0.0 } else { -amax }, amax)

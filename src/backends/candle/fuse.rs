@@ -3,7 +3,7 @@
 //! Each joint step computes what its parts would have computed one by one; it only
 //! spares the memory between them.
 
-use super::plan::{Step, Work};
+use super::plan::{Product, Step, Work};
 use crate::{
     graph::{Graph, NodeId, NodeKind},
     ops::Op,
@@ -62,23 +62,30 @@ impl Fusion<'_> {
         for (product, bias) in [(a, b), (b, a)] {
             let columns = result.shape.last().map(std::slice::from_ref)?;
             let fits = self.graph.node(bias).ty.shape == columns && self.graph.node(product).ty == *result;
-            if let Some(Op::Matmul(_)) = self.op(product).filter(|_| fits && self.is_only_here(product)) {
-                let mut operands = self.pending.remove(&product)?.operands;
-                operands.push(bias);
-                return Some(Step { operands, work: Work::Linear { gelu: false }, ..step.clone() });
-            }
+            let known = self.pending.get(&product).filter(|_| fits && self.is_only_here(product));
+            let work = match (known.map(|known| known.work), self.operator(product)) {
+                (Some(Work::Operator), Some(Op::Matmul(_))) => Work::Linear { gelu: false },
+                (Some(Work::Product(product @ Product { bias: false, gelu: false, .. })), _) => {
+                    Work::Product(Product { bias: true, ..product })
+                }
+                _ => continue,
+            };
+            let mut operands = self.pending.remove(&product)?.operands;
+            operands.push(bias);
+            return Some(Step { operands, work, ..step.clone() });
         }
         None
     }
 
     fn gelu(&mut self, step: &Step) -> Option<Step> {
         let x = *step.operands.first()?;
-        let linear = self.pending.get(&x).filter(|_| self.is_only_here(x))?;
-        if linear.work != (Work::Linear { gelu: false }) {
-            return None;
-        }
+        let work = match self.pending.get(&x).filter(|_| self.is_only_here(x))?.work {
+            Work::Linear { gelu: false } => Work::Linear { gelu: true },
+            Work::Product(product) => Work::Product(Product { gelu: true, ..product }),
+            _ => return None,
+        };
         let operands = self.pending.remove(&x)?.operands;
-        Some(Step { operands, work: Work::Linear { gelu: true }, ..step.clone() })
+        Some(Step { operands, work, ..step.clone() })
     }
 
     /// The layer norm of a sum of tensors of one shape.
@@ -133,6 +140,10 @@ impl Fusion<'_> {
     /// The operator of a step that is pending and not joined with others.
     fn op(&self, id: NodeId) -> Option<&Op> {
         self.pending.get(&id).filter(|step| step.work == Work::Operator)?;
+        self.operator(id)
+    }
+
+    fn operator(&self, id: NodeId) -> Option<&Op> {
         match &self.graph.node(id).kind {
             NodeKind::Op(op) => Some(op),
             _ => None,

@@ -1,9 +1,13 @@
 //! A run whose quantizers are shown as they work, and whose results may be replaced.
 
-use super::Executor;
+use super::{
+    Executor, fault,
+    plan::{Step, Work},
+};
 use crate::{
     failure::Failure,
     graph::{NodeId, Quantizer},
+    types::Bindings,
 };
 use candle_core::Tensor;
 use std::collections::{BTreeMap, HashMap};
@@ -52,7 +56,7 @@ impl Executor {
             self.step(step, &mut values, &dims)?;
             let Some(attached) = quantizers.get(&step.node) else { continue };
             let Some(value) = values.get_mut(step.node.index()) else { continue };
-            if let (Some((of, input)), Some((_, range)), Some(output), Some((_, first))) =
+            if let (Some((of, input)), Some((_, range)), Some(made), Some((_, first))) =
                 (seen, range, value.as_ref(), attached.first())
                 && let Some(quantizer) = self.graph.quantizers.get(*first)
             {
@@ -60,12 +64,29 @@ impl Executor {
                 let output_name =
                     self.graph.outputs.iter().find(|output| self.plan.source(output.node) == of);
                 let of = output_name.map_or(&self.graph.node(of).name, |output| &output.name);
-                let shown = Inspected { names, of, quantizer, range: &range, input: &input, output };
+                let whole = Step { work: Work::Operator, ..step.clone() };
+                let made = match step.work {
+                    Work::Codes => self.on(&whole, [&input, &range], &dims)?,
+                    _ => made.clone(),
+                };
+                let shown = Inspected { names, of, quantizer, range: &range, input: &input, output: &made };
                 if let Some(other) = inspector(&shown)? {
-                    *value = Some(other);
+                    *value = Some(match step.work {
+                        Work::Codes => self.on(step, [&other, &range], &dims)?,
+                        _ => other,
+                    });
                 }
             }
         }
         self.outputs(&values)
+    }
+
+    /// What a quantizer's step makes of a value and a range.
+    fn on(&self, step: &Step, operands: [&Tensor; 2], dims: &Bindings) -> Result<Tensor, Failure> {
+        let value = |id: &NodeId| {
+            let at = step.operands.iter().position(|operand| operand == id)?;
+            operands.get(at).map(|operand| (*operand).clone())
+        };
+        self.evaluate(step, value, dims).map_err(|error| fault(self.graph.node(step.node), &error))
     }
 }

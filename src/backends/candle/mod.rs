@@ -1,6 +1,7 @@
 //! Runs a graph with candle, on a CPU or a CUDA device.
 
 mod bind;
+mod exact;
 mod fuse;
 mod inspect;
 mod observe;
@@ -25,7 +26,7 @@ use crate::{
 };
 use bind::{bind, convert};
 use candle_core::{Device, Tensor};
-use plan::{Choices, Plan, Step, Work};
+use plan::{Choices, Exact, Plan, Step, Work};
 use share::Ranges;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -92,7 +93,7 @@ impl Executor {
     }
 
     /// With the weights alone: nothing is computed yet. `share`: quantizers that do
-    /// the same to one value are one.
+    /// the same to one value are one, and none is switched off.
     fn unfolded(
         graph: Checked,
         weights: HashMap<String, Tensor>,
@@ -101,7 +102,12 @@ impl Executor {
         share: bool,
     ) -> Result<Executor, Failure> {
         let ranges = share.then(|| Ranges::new(&graph, &weights));
-        let choices = Choices { fused: device.is_cpu(), watched, ranges, ..Choices::default() };
+        let exact = match (device.is_cpu(), share) {
+            (false, _) => Exact::Never,
+            (true, false) => Exact::Switched,
+            (true, true) => Exact::Always,
+        };
+        let choices = Choices { fused: device.is_cpu(), exact, watched, ranges, ..Choices::default() };
         let plan = Plan::new(&graph, choices);
         Executor::planned(graph, plan, weights, device, &HashSet::new())
     }
@@ -201,8 +207,37 @@ impl Executor {
             .map(|id| value(id).ok_or_else(|| missing(self.graph.node(*id))))
             .collect::<candle_core::Result<Vec<_>>>()?;
         match &node.kind {
-            NodeKind::Op(op) => work(step.work, op, &operands, dims)?.to_device(&self.device),
+            NodeKind::Op(op) => self.work(step.work, op, &operands, dims)?.to_device(&self.device),
             _ => operands.into_iter().next().ok_or_else(|| missing(node)),
+        }
+    }
+
+    fn work(
+        &self,
+        work: Work,
+        op: &Op,
+        operands: &[Tensor],
+        dims: &Bindings,
+    ) -> candle_core::Result<Tensor> {
+        match (work, operands) {
+            (Work::Linear { gelu }, [lhs, rhs, bias]) => {
+                kernels::matmul(lhs, rhs, kernels::Finish { bias: Some(bias), gelu })
+            }
+            (Work::AddNorm { eps }, [x, other, weight, bias]) => kernels::layer_norm(
+                &x.contiguous()?,
+                Some(&other.contiguous()?),
+                [&weight.contiguous()?, &bias.contiguous()?],
+                eps,
+            ),
+            (Work::MaskedSoftmax { divisor }, [scores, mask]) => {
+                kernels::masked_softmax(&scores.contiguous()?, divisor, mask)
+            }
+            (Work::Codes, [x, amax]) => match op {
+                Op::FakeQuantize(quantize) => quantize.encode(x, amax),
+                _ => Err(candle_core::Error::Msg("only a fake quantizer makes codes".to_owned())),
+            },
+            (Work::Product(product), operands) => product.of(&self.graph, operands),
+            _ => op.semantics().eval(operands, dims),
         }
     }
 
@@ -268,24 +303,6 @@ pub(super) fn at(values: &[Option<Tensor>], id: NodeId) -> Option<&Tensor> {
 pub(super) fn put(values: &mut [Option<Tensor>], id: NodeId, value: Option<Tensor>) {
     if let Some(slot) = values.get_mut(id.index()) {
         *slot = value;
-    }
-}
-
-fn work(work: Work, op: &Op, operands: &[Tensor], dims: &Bindings) -> candle_core::Result<Tensor> {
-    match (work, operands) {
-        (Work::Linear { gelu }, [lhs, rhs, bias]) => {
-            kernels::matmul(lhs, rhs, kernels::Finish { bias: Some(bias), gelu })
-        }
-        (Work::AddNorm { eps }, [x, other, weight, bias]) => kernels::layer_norm(
-            &x.contiguous()?,
-            Some(&other.contiguous()?),
-            [&weight.contiguous()?, &bias.contiguous()?],
-            eps,
-        ),
-        (Work::MaskedSoftmax { divisor }, [scores, mask]) => {
-            kernels::masked_softmax(&scores.contiguous()?, divisor, mask)
-        }
-        _ => op.semantics().eval(operands, dims),
     }
 }
 

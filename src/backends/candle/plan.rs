@@ -1,6 +1,6 @@
 //! Which nodes are run, in what order, and when their values are freed.
 
-use super::{fuse::fuse, share::Ranges};
+use super::{exact::by_codes, fuse::fuse, share::Ranges};
 use crate::{
     graph::{Graph, Node, NodeId, NodeKind},
     ops::{Attribute, Op},
@@ -42,6 +42,33 @@ pub(in crate::backends) enum Work {
         /// What the first operand is divided by.
         divisor: f32,
     },
+    /// The codes that a fake quantizer makes, as whole numbers in f32, in place of what they
+    /// stand for; or those codes transposed.
+    Codes,
+    /// The exact product of codes.
+    Product(Product),
+}
+
+/// `operands[0] @ operands[1] + operands[4]`, and then GELU, of quantized values whose ranges are
+/// `operands[2]` and `operands[3]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::backends) struct Product {
+    pub(in crate::backends) sides: [Side; 2],
+    /// A side is not quantized now: they are multiplied as they are.
+    pub(in crate::backends) is_float: bool,
+    /// There is something to add: a number for each column.
+    pub(in crate::backends) bias: bool,
+    /// Takes the GELU.
+    pub(in crate::backends) gelu: bool,
+}
+
+/// One side of a product of quantized values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::backends) struct Side {
+    /// The fake quantizer.
+    pub(in crate::backends) quantizer: NodeId,
+    /// The operand is the codes; else what they stand for.
+    pub(in crate::backends) is_codes: bool,
 }
 
 /// What running a graph takes.
@@ -65,6 +92,8 @@ pub(in crate::backends) struct Plan {
 pub(in crate::backends) struct Choices<'a> {
     /// Steps are joined where a CPU has a loop for several at once.
     pub(in crate::backends) fused: bool,
+    /// How quantized values are multiplied.
+    pub(in crate::backends) exact: Exact,
     /// Values that are computed as they are, for an observer.
     pub(in crate::backends) watched: &'a [NodeId],
     /// Ranges that do not change: where they are the same, so are quantized values.
@@ -74,6 +103,18 @@ pub(in crate::backends) struct Choices<'a> {
     /// For gradients: these parameters change, dropout is a step of its own, and what
     /// a gradient needs is not hidden in a joint step.
     pub(in crate::backends) trained: Option<&'a HashSet<NodeId>>,
+}
+
+/// How quantized values are multiplied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::backends) enum Exact {
+    /// As all others.
+    #[default]
+    Never,
+    /// By their codes, on a CPU. Quantizers may be switched off: none makes codes.
+    Switched,
+    /// By their codes, on a CPU.
+    Always,
 }
 
 /// A part of a graph.
@@ -92,7 +133,7 @@ const SMALL: i64 = 1 << 16;
 impl Plan {
     /// The plan for every output.
     pub(in crate::backends) fn new(graph: &Graph, choices: Choices<'_>) -> Plan {
-        let Choices { fused, watched, ranges, part, trained } = choices;
+        let Choices { fused, exact, watched, ranges, part, trained } = choices;
         let nothing = BTreeSet::new();
         let Part { given, ends } = part.unwrap_or(Part { given: &nothing, ends: &nothing });
         let live = vec![false; graph.nodes.len()];
@@ -102,8 +143,11 @@ impl Plan {
         let outputs = graph.outputs.iter().map(|output| plan.source(output.node));
         let outputs: Vec<_> = outputs.chain(ends.iter().copied()).filter(|id| !given.contains(id)).collect();
         plan.mark_live(graph, &outputs, given);
-        let (constant, steps) = plan.split(graph, trained);
+        let (mut constant, mut steps) = plan.split(graph, trained);
         let whole = [outputs.as_slice(), &plan.watched].concat();
+        if exact != Exact::Never {
+            by_codes(graph, &mut constant, &mut steps, &whole, exact == Exact::Always);
+        }
         plan.steps = if fused { fuse(graph, steps, &whole, trained.is_some()) } else { steps };
         plan.constant = constant;
         plan.free_at_last_use(&outputs);

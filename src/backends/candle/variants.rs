@@ -3,7 +3,10 @@
 //! What variants have in common is computed once: a run forks at the first step
 //! where they differ.
 
-use super::{Executor, fault, is_turned, laid_out, missing};
+use super::{
+    Executor, fault, is_turned, laid_out, missing,
+    plan::{Product, Side, Step, Work},
+};
 use crate::{
     failure::Failure,
     graph::{Checked, Graph, NodeId, NodeKind},
@@ -132,7 +135,7 @@ impl Variants {
                 Some(quantizer) if !on.contains(quantizer) => {
                     step.operands.first().and_then(value).ok_or_else(|| missing(node))
                 }
-                _ => self.executor.evaluate(step, value, dims),
+                _ => self.executor.evaluate(&self.switched(step, on), value, dims),
             }
         };
         let value = value.map_err(|error| fault(node, &error))?;
@@ -146,6 +149,18 @@ impl Variants {
         }
         fork.next += 1;
         Ok(())
+    }
+
+    /// The step as it is with these quantizers on.
+    fn switched(&self, step: &Step, on: &On) -> Step {
+        let is_on = |side: &Side| self.quantizers.get(&side.quantizer).is_none_or(|at| on.contains(at));
+        let work = match step.work {
+            Work::Product(product) => {
+                Work::Product(Product { is_float: !product.sides.iter().all(is_on), ..product })
+            }
+            work => work,
+        };
+        Step { work, ..step.clone() }
     }
 
     fn finish(&self, fork: &Fork<'_>, outputs: &mut [Outputs]) -> Result<(), Failure> {

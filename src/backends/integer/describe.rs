@@ -58,6 +58,13 @@ impl Executor {
             (_, plan::Work::Linear { gelu: true }) => "linear, gelu",
             (_, plan::Work::AddNorm { .. }) => "add, layer_norm",
             (_, plan::Work::MaskedSoftmax { .. }) => "divide, add, softmax",
+            (_, plan::Work::Codes) => "quantize",
+            (_, plan::Work::Product(product)) => match (product.bias, product.gelu) {
+                (false, false) => "matmul of codes",
+                (false, true) => "matmul of codes, gelu",
+                (true, false) => "linear of codes",
+                (true, true) => "linear of codes, gelu",
+            },
             (NodeKind::Op(op), plan::Work::Operator) => op.schema().name,
             _ => "value",
         };

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     backends::candle::{
         self, Executor as Float,
-        plan::{self, Choices, Plan},
+        plan::{self, Choices, Exact, Plan},
         share::Ranges,
     },
     failure::Failure,
@@ -52,6 +52,7 @@ impl Draft {
         let given: BTreeSet<NodeId> = program.exports.iter().map(|(node, _)| *node).collect();
         let rest = Choices {
             fused: true,
+            exact: Exact::Always,
             ranges: Some(Ranges::new(&graph, weights)),
             part: Some(plan::Part { given: &given, ends: &ends }),
             ..Choices::default()

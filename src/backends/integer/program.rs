@@ -110,8 +110,8 @@ pub(super) struct Linear {
     pub(super) gelu: bool,
 }
 
-/// Softmax of `query @ keyᵀ * scale + mask`, quantized, times `value`: head by head, and the
-/// heads' results side by side.
+/// Softmax of `query @ keyᵀ * scale / divisor + mask`, quantized, times `value`: head by head, and
+/// the heads' results side by side.
 #[derive(Debug)]
 pub(super) struct Attention {
     pub(super) query: Heads,
@@ -121,12 +121,21 @@ pub(super) struct Attention {
     pub(super) mask: Option<NodeId>,
     /// What sums of products of queries with keys are multiplied by.
     pub(super) scale: f32,
+    /// What scores are then changed by.
+    pub(super) factor: Factor,
     /// Of the softmax.
     pub(super) probabilities: Quantizer,
     /// What sums of products of probabilities with values are multiplied by.
     pub(super) value_scale: f32,
     pub(super) heads: usize,
     pub(super) size: usize,
+}
+
+/// A number that the graph multiplies scores by, or divides them by. What it rounds is rounded.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Factor {
+    Times(f32),
+    Over(f32),
 }
 
 /// Codes of every head.

@@ -2,7 +2,7 @@
 
 use super::{PIECE, gelu, is_plain, lend, starts, unfit};
 use crate::ops::broadcast::broadcast_sizes;
-use candle_core::{Error, Layout, Result, Tensor};
+use candle_core::{D, Error, Layout, Result, Tensor};
 use gemm::Parallelism;
 use pulp::Arch;
 use rayon::prelude::*;
@@ -24,31 +24,66 @@ pub(crate) fn can_multiply(lhs: &Tensor, rhs: &Tensor) -> bool {
 /// The products of the matrices in the last two axes of tensors that
 /// [`can_multiply`]; the axes before are brought together as NumPy does it.
 pub(crate) fn matmul(lhs: &Tensor, rhs: &Tensor, finish: Finish) -> Result<Tensor> {
-    let (leading, [m, k, n]) = shapes(lhs, rhs)?;
-    let shape: Vec<usize> = leading.iter().copied().chain([m, n]).collect();
-    let rows = leading.iter().product::<usize>() * m;
-    let mut result = match finish.bias {
-        Some(bias) => bias.flatten_all()?.to_vec1::<f32>()?.repeat(rows),
-        None => vec![0.0; rows * n],
+    let (mut result, shape) = match finish.bias {
+        Some(bias) => {
+            let bias = bias.flatten_all()?.to_vec1::<f32>()?;
+            product(lhs, rhs, |rows| bias.repeat(rows), true)?
+        }
+        None => numbers(lhs, rhs)?,
     };
-    if !result.is_empty() && k > 0 {
-        let (left, right) = (lend(lhs), lend(rhs));
-        // One matrix on the right serves all on the left in one go.
-        let stacked = rhs.rank() == 2 && lhs.is_contiguous();
-        let (left, right) = if stacked {
-            let stack = Layout::contiguous_with_offset((rows, k), left.1.start_offset());
-            (Matrices::new(left.all()?, &stack, &[])?, Matrices::new(right.all()?, right.1, &[])?)
-        } else {
-            (Matrices::new(left.all()?, left.1, &leading)?, Matrices::new(right.all()?, right.1, &leading)?)
-        };
-        multiply(&left, &right, &mut result, finish.bias.is_some())?;
-    }
     if finish.gelu {
         let arch = Arch::new();
         let pieces = result.par_chunks_mut(PIECE);
         pieces.for_each(|piece| arch.dispatch(|| piece.iter_mut().for_each(|x| *x = gelu::of(*x))));
     }
     Tensor::from_vec(result, shape, lhs.device())
+}
+
+/// The same as numbers, and their shape.
+pub(super) fn numbers(lhs: &Tensor, rhs: &Tensor) -> Result<(Vec<f32>, Vec<usize>)> {
+    let columns = rhs.dim(D::Minus1)?;
+    product(lhs, rhs, |rows| vec![0.0; rows * columns], false)
+}
+
+/// Products, or what they are added to, of so many rows.
+fn product(
+    lhs: &Tensor,
+    rhs: &Tensor,
+    start: impl FnOnce(usize) -> Vec<f32>,
+    add: bool,
+) -> Result<(Vec<f32>, Vec<usize>)> {
+    let (leading, [m, k, n]) = shapes(lhs, rhs)?;
+    let shape: Vec<usize> = leading.iter().copied().chain([m, n]).collect();
+    let mut result = start(leading.iter().product::<usize>() * m);
+    if !result.is_empty() && k > 0 {
+        let (left, right) = (lend(lhs), lend(rhs));
+        // One matrix on the right serves all on the left in one go.
+        let stack = stacked(left.1).filter(|_| rhs.rank() == 2);
+        let (left, right) = if let Some(stack) = stack {
+            (Matrices::new(left.all()?, &stack, &[])?, Matrices::new(right.all()?, right.1, &[])?)
+        } else {
+            (Matrices::new(left.all()?, left.1, &leading)?, Matrices::new(right.all()?, right.1, &leading)?)
+        };
+        multiply(&left, &right, &mut result, add)?;
+    }
+    Ok((result, shape))
+}
+
+/// All rows as those of one matrix, where each is as far from the next.
+fn stacked(layout: &Layout) -> Option<Layout> {
+    let ([leading @ .., columns], [strides @ .., right]) = (layout.dims(), layout.stride()) else {
+        return None;
+    };
+    let down = strides.last()?;
+    let mut far = *down;
+    for (size, stride) in leading.iter().zip(strides).rev() {
+        if *size != 1 && *stride != far {
+            return None;
+        }
+        far = stride.checked_mul(*size)?;
+    }
+    let rows = leading.iter().product::<usize>();
+    Some(Layout::new((rows, *columns).into(), vec![*down, *right], layout.start_offset()))
 }
 
 /// The axes before the last two, brought together, and the sizes of the matrices.
@@ -176,6 +211,10 @@ mod tests {
         same(&tensor(&[3, 4]), &tensor(&[4, 5]));
         same(&tensor(&[3, 4]), &tensor(&[5, 4]).t().unwrap());
         same(&tensor(&[2, 3, 4]), &tensor(&[5, 4]).t().unwrap());
+        same(&tensor(&[2, 3, 9]).narrow(2, 1, 4).unwrap(), &tensor(&[4, 5]));
+        same(&tensor(&[2, 1, 4]).transpose(0, 1).unwrap(), &tensor(&[4, 5]));
+        same(&tensor(&[3, 2, 4]).transpose(0, 1).unwrap(), &tensor(&[4, 5]));
+        same(&tensor(&[1, 1, 4]).broadcast_as((2, 3, 4)).unwrap(), &tensor(&[4, 5]));
         same(&tensor(&[2, 4, 3]).transpose(1, 2).unwrap(), &tensor(&[4, 5]));
         same(&heads(&[2, 3, 5, 4]), &heads(&[2, 3, 5, 4]).transpose(2, 3).unwrap());
         same(&tensor(&[2, 1, 3, 4]), &tensor(&[5, 4, 2]));

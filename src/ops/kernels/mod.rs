@@ -25,6 +25,7 @@ macro_rules! vectorize {
 
 mod add;
 mod change;
+mod code_product;
 mod convert;
 mod dropout;
 mod exp;
@@ -44,9 +45,10 @@ pub(crate) use vectorize;
 
 pub(crate) use add::add;
 pub(crate) use change::change;
+pub(crate) use code_product::{Finish as CodeFinish, code_product};
 pub(crate) use convert::widen;
 pub(crate) use dropout::dropout;
-pub(crate) use fake_quantize::{Bounds, fake_quantize, fake_quantize_gradient, magnitude};
+pub(crate) use fake_quantize::{Bounds, encode, fake_quantize, fake_quantize_gradient, magnitude, scales};
 pub(crate) use gelu::{gelu, gelu_gradient, near as gelu_of};
 pub(crate) use layer_norm::{layer_norm, layer_norm_gradients, normalise};
 pub(crate) use matmul::{Finish, can_multiply, matmul};
@@ -233,6 +235,9 @@ fn fold(numbers: &[f32], start: f32, step: impl Fn(f32, f32) -> f32, join: impl 
             *lane = step(*lane, *number);
         }
     }
-    let joined = lanes.into_iter().reduce(join).unwrap_or(start);
-    rest.iter().fold(joined, |joined, number| step(joined, *number))
+    // So numbers that change nothing may follow, and the others are joined as without them.
+    for (lane, number) in lanes.iter_mut().zip(rest) {
+        *lane = step(*lane, *number);
+    }
+    lanes.into_iter().reduce(join).unwrap_or(start)
 }

@@ -131,6 +131,7 @@ impl Pass {
             (Work::Operator, op, _) => op.semantics().gradients(backward),
             (Work::Linear { gelu: false }, ..) => linear(backward),
             (Work::Linear { gelu: true }, ..) => Err(Error::Msg("it is joined with a GELU".to_owned())),
+            (Work::Codes | Work::Product(_), ..) => Err(Error::Msg("codes have no gradient".to_owned())),
             (Work::AddNorm { eps }, ..) => add_norm(backward, eps),
             (Work::MaskedSoftmax { divisor }, ..) => masked_softmax(backward, divisor),
         }

@@ -69,7 +69,7 @@ impl Differentiable {
         let nodes: HashSet<NodeId> = parameters.iter().map(|parameter| parameter.node).collect();
         let ranges = Some(Ranges::new(&graph, &weights));
         let choices =
-            Choices { fused: device.is_cpu(), watched: &[], ranges, part: None, trained: Some(&nodes) };
+            Choices { fused: device.is_cpu(), ranges, trained: Some(&nodes), ..Choices::default() };
         let plan = Plan::new(&graph, choices);
         let mut executor = Executor::planned(graph, plan, weights, device, &nodes)?;
         executor.fold()?;

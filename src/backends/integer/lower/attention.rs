@@ -2,7 +2,7 @@
 
 use super::Lowering;
 use crate::{
-    backends::integer::program::{Attention, Heads, Place},
+    backends::integer::program::{Attention, Factor, Heads, Place},
     graph::NodeId,
     ops::{
         Op,
@@ -17,8 +17,7 @@ pub(super) struct Found {
     key: Side,
     value: Side,
     mask: Option<NodeId>,
-    /// What scores are multiplied by.
-    factor: f32,
+    factor: Factor,
     /// The fake quantizer of the softmax, and what it does.
     probabilities: (NodeId, Quantizer),
     heads: usize,
@@ -98,8 +97,8 @@ impl Lowering<'_> {
         }))
     }
 
-    /// The product that scores are, what it is multiplied by, and what is added to it.
-    fn scores(&self, node: NodeId) -> Option<(NodeId, f32, Option<NodeId>)> {
+    /// The product that scores are, what changes it, and what is added to it.
+    fn scores(&self, node: NodeId) -> Option<(NodeId, Factor, Option<NodeId>)> {
         let (scaled, mask) = match self.op(node)? {
             Op::Add(_) => {
                 let [a, b] = self.pair(node)?;
@@ -115,17 +114,17 @@ impl Lowering<'_> {
         let (product, factor) = match self.op(scaled)? {
             Op::Divide(_) => {
                 let [product, divisor] = self.pair(scaled)?;
-                (product, 1.0 / self.constant(divisor)?)
+                (product, Factor::Over(self.constant(divisor)? as f32))
             }
             Op::Multiply(_) => {
                 let [product, factor] = self.pair(scaled)?;
-                (product, self.constant(factor)?)
+                (product, Factor::Times(self.constant(factor)? as f32))
             }
-            _ => (scaled, 1.0),
+            _ => (scaled, Factor::Times(1.0)),
         };
         let inside = self.is_only_here(scaled) && self.is_only_here(product);
         match self.op(product) {
-            Some(Op::Matmul(_)) if inside => Some((product, factor as f32, mask)),
+            Some(Op::Matmul(_)) if inside => Some((product, factor, mask)),
             _ => None,
         }
     }
@@ -160,7 +159,7 @@ impl Lowering<'_> {
             self.lowered.ends.insert(mask);
             self.want_float(mask)?;
         }
-        let scale = query.quantizer.scale() * key.quantizer.scale() * factor;
+        let scale = query.quantizer.scale() * key.quantizer.scale();
         let value_scale = probabilities.scale() * value.quantizer.scale();
         let mut want = |side: Side| {
             let Side { is_split, is_turned, length, batch, .. } = side;
@@ -171,6 +170,6 @@ impl Lowering<'_> {
         };
         let (query, key, value) = (want(query), want(key), want(value));
         self.lowered.program.codes.insert(softened, Place::Inside(root));
-        Ok(Attention { query, key, value, mask, scale, probabilities, value_scale, heads, size })
+        Ok(Attention { query, key, value, mask, scale, factor, probabilities, value_scale, heads, size })
     }
 }

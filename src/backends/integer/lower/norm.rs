@@ -108,6 +108,10 @@ impl Lowering<'_> {
             let (Some(table), Some(ids)) = (self.operand(node, 0), self.operand(node, 1)) else { continue };
             self.lowered.ends.insert(ids);
             self.want_float(ids)?;
+            // Others that need the table find it as it is without this step.
+            if !self.is_only_here(table) {
+                self.lowered.ends.insert(table);
+            }
             if let Some(table) = self.parameter(table) {
                 let table = table.to_dtype(candle_core::DType::F32)?.contiguous()?;
                 rows.push(Rows { node, table, ids });

@@ -2,7 +2,7 @@
 
 use super::{Call, Mask, Noted, Scratch, Texts};
 use crate::{
-    backends::integer::program::{Attention, BufferId, Form, Heads},
+    backends::integer::program::{Attention, BufferId, Factor, Form, Heads},
     graph::NodeId,
     ops::kernels::{
         integer::{COLUMNS, HEIGHT, Packer, Tile, WIDTH},
@@ -157,7 +157,6 @@ fn scores(call: &Call, attention: &Attention, keys: usize, count: usize, scratch
     // What fills a row up adds nothing to its sum, and leaves the order of additions alone.
     scratch.numbers.resize(HEIGHT * room, f32::NEG_INFINITY);
     let Scratch { rows, keys: packed, tile, numbers, .. } = scratch;
-    let scale = attention.scale;
     each_tile(packed, |panel, panels| {
         let right = packed.panels();
         call.kernel.multiply(rows, 0, count, right.range(panel, panels), tile);
@@ -166,7 +165,11 @@ fn scores(call: &Call, attention: &Attention, keys: usize, count: usize, scratch
             let column = panel * COLUMNS;
             let width = keys.saturating_sub(column).min(WIDTH);
             for (row, sums_of_row) in tile.iter().take(count).enumerate() {
-                let scaled = scaled(sums_of_row, sums, scale);
+                let mut scaled = scaled(sums_of_row, sums, attention.scale);
+                match attention.factor {
+                    Factor::Times(factor) => scaled.iter_mut().for_each(|score| *score *= factor),
+                    Factor::Over(divisor) => scaled.iter_mut().for_each(|score| *score /= divisor),
+                }
                 numbers[row * room + column..][..width].copy_from_slice(&scaled[..width]);
             }
         });

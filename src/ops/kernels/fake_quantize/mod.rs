@@ -41,6 +41,24 @@ pub(crate) fn fake_quantize(x: &Tensor, amax: &Tensor, codes: Codes, bounds: Bou
     in_order(&x.permute(order.as_slice())?, &amax, codes, bounds)?.permute(back_from(&order))
 }
 
+/// The codes of the f32 numbers of `x`, in a CPU's memory: whole numbers, as f32. Of what
+/// [`fake_quantize`] gives, the codes that it stands for. Codes are no E4M3 numbers.
+pub(crate) fn encode(x: &Tensor, amax: &Tensor, codes: Codes, bounds: Bounds) -> Result<Tensor> {
+    let quantize = |x: &Tensor, amax: &Tensor| {
+        let (ranges, turns) = in_turns(x, amax, bounds)?;
+        x.apply_op2(&ranges, FakeQuantizer { codes, bounds, turns, encodes: true })
+    };
+    let Some(order) = order_in_memory(x) else { return quantize(&x.contiguous()?, amax) };
+    let amax = reordered(amax, &order, bounds)?;
+    quantize(&x.permute(order.as_slice())?, &amax)?.permute(back_from(&order))
+}
+
+/// What a code of each range is worth.
+pub(crate) fn scales(amax: &Tensor, codes: Codes, bounds: Bounds) -> Result<Vec<f32>> {
+    let ranges = amax.flatten_all()?.to_vec1()?;
+    Ok(grids(codes, bounds, &ranges)?.into_iter().map(|grid| codes.scale(grid)).collect())
+}
+
 /// The gradient of `x` from that of what [`fake_quantize`] makes of it with
 /// [`Bounds::Magnitude`], straight through: as if nothing had been rounded. It lies in
 /// memory as `x` does. `None` where there is no loop for it.
@@ -61,7 +79,7 @@ pub(crate) fn fake_quantize_gradient(
         return Ok(None);
     }
     let (ranges, turns) = in_turns(x, &amax.detach(), Bounds::Magnitude)?;
-    let quantizer = FakeQuantizer { codes, bounds: Bounds::Magnitude, turns };
+    let quantizer = FakeQuantizer { codes, bounds: Bounds::Magnitude, turns, encodes: false };
     quantizer.bwd(x, &ranges, x, &upstream).map(|(of_x, _)| of_x)
 }
 
@@ -77,7 +95,7 @@ fn reordered(amax: &Tensor, order: &[usize], bounds: Bounds) -> Result<Tensor> {
 /// The same for numbers that lie in memory in their own order.
 fn in_order(x: &Tensor, amax: &Tensor, codes: Codes, bounds: Bounds) -> Result<Tensor> {
     let (ranges, turns) = in_turns(x, amax, bounds)?;
-    x.apply_op2(&ranges, FakeQuantizer { codes, bounds, turns })
+    x.apply_op2(&ranges, FakeQuantizer { codes, bounds, turns, encodes: false })
 }
 
 /// The ranges in the order of their turns, and these.
@@ -104,6 +122,8 @@ struct FakeQuantizer {
     codes: Codes,
     bounds: Bounds,
     turns: Turns,
+    /// Codes are not turned back.
+    encodes: bool,
 }
 
 impl CustomOp2 for FakeQuantizer {
@@ -120,7 +140,11 @@ impl CustomOp2 for FakeQuantizer {
     ) -> Result<(CpuStorage, Shape)> {
         let x = numbers(x, x_layout)?;
         let ranges = numbers(amax, amax_layout)?;
-        let result = self.round(x, &self.grids(ranges)?)?;
+        let mut grids = grids(self.codes, self.bounds, ranges)?;
+        if self.encodes {
+            grids.iter_mut().for_each(|grid| grid.back = 1.0);
+        }
+        let result = self.round(x, &grids)?;
         Ok((CpuStorage::F32(result), x_layout.shape().clone()))
     }
 
@@ -157,21 +181,6 @@ impl CustomOp2 for FakeQuantizer {
 }
 
 impl FakeQuantizer {
-    fn grids(&self, ranges: &[f32]) -> Result<Vec<Grid>> {
-        let grids = match self.bounds {
-            Bounds::Magnitude => {
-                refuse_negative(ranges.iter().copied())?;
-                ranges.iter().map(|amax| self.codes.grid(*amax)).collect()
-            }
-            Bounds::Learned => {
-                let bounds = pairs(ranges);
-                refuse_negative(bounds.iter().map(|(low, high)| codes::learned_magnitude(*low, *high)))?;
-                bounds.iter().map(|(low, high)| self.codes.clipped(*low, *high)).collect()
-            }
-        };
-        Ok(grids)
-    }
-
     /// Every number of `x` rounded and turned back.
     fn round(&self, x: &[f32], grids: &[Grid]) -> Result<Vec<f32>> {
         let codes = self.codes;
@@ -248,6 +257,20 @@ fn spread_round(codes: Codes, room: &mut [MaybeUninit<f32>], x: &[f32], factors:
 fn numbers<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let (start, end) = layout.contiguous_offsets().ok_or_else(unfit)?;
     storage.as_slice::<f32>()?.get(start..end).ok_or_else(unfit)
+}
+
+fn grids(codes: Codes, bounds: Bounds, ranges: &[f32]) -> Result<Vec<Grid>> {
+    match bounds {
+        Bounds::Magnitude => {
+            refuse_negative(ranges.iter().copied())?;
+            Ok(ranges.iter().map(|amax| codes.grid(*amax)).collect())
+        }
+        Bounds::Learned => {
+            let bounds = pairs(ranges);
+            refuse_negative(bounds.iter().map(|(low, high)| codes::learned_magnitude(*low, *high)))?;
+            Ok(bounds.iter().map(|(low, high)| codes.clipped(*low, *high)).collect())
+        }
+    }
 }
 
 /// The least and the largest number of each learned range.

@@ -28,10 +28,9 @@ impl Quantizer {
         self.codes.refuses_negative()
     }
 
-    /// What a code stands for, times this: a number. Within a unit in the last place of
-    /// [`value`](Quantizer::value) where that divides.
+    /// See [`Codes::scale`].
     pub(crate) fn scale(&self) -> f32 {
-        if self.codes.divides { self.grid.back } else { 1.0 / self.grid.back }
+        self.codes.scale(self.grid)
     }
 
     /// The code of a number; that of NaN is 0.
