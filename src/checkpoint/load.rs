@@ -27,6 +27,8 @@ pub struct Wanted {
     pub span: Option<Span>,
     /// May be absent.
     pub optional: bool,
+    /// Is read from its file when it is needed, not loaded.
+    pub stays: bool,
 }
 
 /// Something to know about a checkpoint that is no fault: one sentence, lower
@@ -124,7 +126,7 @@ impl Checkpoint {
         let mut problems = Problems::new(&weights.name, &self.config, fresh.is_some());
         let mut matches = Vec::with_capacity(sought.len());
         let mut packed = Vec::new();
-        for wanted in &sought {
+        for wanted in sought.iter().filter(|wanted| !wanted.stays) {
             match layers.find(wanted) {
                 None if packed::has(&weights, wanted) => packed.push((*wanted).clone()),
                 None if wanted.optional => {}

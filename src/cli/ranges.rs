@@ -89,6 +89,7 @@ fn stored(checkpoint: &Checkpoint, graph: &Graph) -> Result<ranges::Ranges, Fail
             tied,
             span: Some(quantizer.rule),
             optional: true,
+            stays: false,
         }));
     }
     let (loaded, _) = checkpoint.load(&wanted, &Device::Cpu, DType::F32)?;

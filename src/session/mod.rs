@@ -15,7 +15,7 @@ use crate::{
     answer::Answer,
     backends::{
         candle::{Executor, Inspector, Variants, lay_out},
-        integer::Packed,
+        integer::{Packed, only_gathered},
     },
     checkpoint::{Checkpoint, Folder, Loaded, Note, Wanted},
     compile::{Checked, Given, GivenTensor, Options, Program, compile},
@@ -375,13 +375,19 @@ impl Session {
     }
 
     /// Reads the weights of a graph that no earlier one had. To answer in integers, packed ones
-    /// stay as they are.
+    /// stay as they are, and so do tables of which rows are read.
     fn load(&mut self, graph: &Graph, purpose: Purpose) -> Result<(), Failure> {
         let mut wanted = self.wanted(graph);
         if purpose == Purpose::Answer && self.engine.integers != Integers::Never {
             wanted.retain(|wanted| !self.packed.is_stored(&wanted.path));
             self.packed.store(self.checkpoint.packed(&wanted)?);
             wanted.retain(|wanted| !self.packed.is_stored(&wanted.path));
+            let gathered = only_gathered(graph);
+            let tables: Vec<Wanted> =
+                wanted.iter().filter(|wanted| gathered.contains(wanted.path.as_str())).cloned().collect();
+            let tables = self.checkpoint.tables(&tables)?;
+            wanted.iter_mut().for_each(|wanted| wanted.stays = tables.contains_key(&wanted.path));
+            self.packed.store_tables(tables);
         }
         self.read(graph, &wanted)
     }
@@ -412,6 +418,7 @@ impl Session {
                 // The placement says the sizes: `classifier: Linear(hidden_size, num_labels)`.
                 span: graph.scopes.get(node.scope.0 as usize).map(|scope| scope.placed).or(Some(node.span)),
                 optional: false,
+                stays: false,
             });
         }
         wanted

@@ -212,13 +212,7 @@ impl Executor {
         }
     }
 
-    fn work(
-        &self,
-        work: Work,
-        op: &Op,
-        operands: &[Tensor],
-        dims: &Bindings,
-    ) -> candle_core::Result<Tensor> {
+    fn work(&self, work: Work, op: &Op, operands: &[Tensor], dims: &Bindings) -> candle_core::Result<Tensor> {
         match (work, operands) {
             (Work::Linear { gelu }, [lhs, rhs, bias]) => {
                 kernels::matmul(lhs, rhs, kernels::Finish { bias: Some(bias), gelu })

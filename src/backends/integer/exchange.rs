@@ -12,7 +12,7 @@ use crate::{
     graph::{NodeId, NodeKind},
     types::{Bindings, Dim},
 };
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
     ops::Range,
@@ -150,11 +150,12 @@ impl Executor {
         let value = candle::at(values, rows.ids).ok_or_else(|| candle::missing(node)).map_err(fault)?;
         let (texts, length) = value.dims2().map_err(fault)?;
         let ids = value.flatten_all().and_then(|ids| ids.to_vec1::<i64>()).map_err(fault)?;
-        let count = rows.table.dim(0).map_err(fault)?;
+        let count = rows.table.rows();
         let places: Option<Vec<usize>> =
             ids.iter().map(|id| usize::try_from(*id).ok().filter(|id| *id < count)).collect();
         let Some(places) = places else {
-            let gather = [rows.table.clone(), value.clone()];
+            let table = Tensor::zeros((count, 0), DType::F32, &Device::Cpu).map_err(fault)?;
+            let gather = [table, value.clone()];
             let refused = match &node.kind {
                 NodeKind::Op(op) => op.semantics().eval(&gather, dims).err(),
                 _ => None,

@@ -24,6 +24,7 @@ mod trace;
 
 pub(crate) use draft::Draft;
 pub use lower::Packed;
+pub(crate) use lower::only_gathered;
 pub use profile::{Kind, Profile, Spent, peak};
 pub use trace::Traced;
 

@@ -1,6 +1,7 @@
 //! What runs in integers: steps over buffers.
 
 use crate::{
+    checkpoint,
     graph::NodeId,
     ops::kernels::integer::{Matrix, Quantizer},
     types::Dim,
@@ -178,10 +179,27 @@ pub(super) struct Embedding {
 pub(super) struct Rows {
     /// The `gather`.
     pub(super) node: NodeId,
-    /// In one piece, on a CPU.
-    pub(super) table: Tensor,
+    pub(super) table: Table,
     /// Which rows: a value of whole numbers, of two axes.
     pub(super) ids: NodeId,
+}
+
+/// A matrix whose rows are read.
+#[derive(Clone, Debug)]
+pub(super) enum Table {
+    /// f32 in one piece, on a CPU.
+    Loaded(Tensor),
+    Stored(Arc<checkpoint::Table>),
+}
+
+impl Table {
+    /// How many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        match self {
+            Table::Loaded(table) => table.dims().first().copied().unwrap_or(0),
+            Table::Stored(table) => table.rows(),
+        }
+    }
 }
 
 impl Work {

@@ -68,8 +68,7 @@ impl Differentiable {
             .collect();
         let nodes: HashSet<NodeId> = parameters.iter().map(|parameter| parameter.node).collect();
         let ranges = Some(Ranges::new(&graph, &weights));
-        let choices =
-            Choices { fused: device.is_cpu(), ranges, trained: Some(&nodes), ..Choices::default() };
+        let choices = Choices { fused: device.is_cpu(), ranges, trained: Some(&nodes), ..Choices::default() };
         let plan = Plan::new(&graph, choices);
         let mut executor = Executor::planned(graph, plan, weights, device, &nodes)?;
         executor.fold()?;

@@ -12,7 +12,7 @@ mod operand;
 use super::program::{Buffer, BufferId, Form, Place, Program, Step, Work};
 use crate::{
     backends::candle::plan::Plan,
-    checkpoint::Matrices,
+    checkpoint::{Matrices, Tables},
     graph::{Graph, Node, NodeId, NodeKind},
     ops::{
         Op,
@@ -32,6 +32,8 @@ pub struct Packed {
     made: HashMap<Key, Arc<Matrix>>,
     /// Those that the checkpoint has packed, by state-dict path.
     stored: Matrices,
+    /// Tables that stay in the checkpoint's file, by state-dict path.
+    tables: Tables,
 }
 
 impl Packed {
@@ -43,6 +45,11 @@ impl Packed {
     /// Takes weights that the checkpoint has packed.
     pub(crate) fn store(&mut self, stored: Matrices) {
         self.stored.extend(stored);
+    }
+
+    /// Takes tables that stay in the checkpoint's file.
+    pub(crate) fn store_tables(&mut self, tables: Tables) {
+        self.tables.extend(tables);
     }
 
     /// The checkpoint has this tensor packed.
@@ -103,6 +110,20 @@ pub(super) fn lower(
     let mut lowered = lowering.lowered;
     lowered.program.steps = lowering.steps.into_values().collect();
     Ok(lowered)
+}
+
+/// Parameters of which only rows are read, by state-dict path.
+pub(crate) fn only_gathered(graph: &Graph) -> BTreeSet<&str> {
+    let mut others: BTreeSet<NodeId> = graph.outputs.iter().map(|output| output.node).collect();
+    for (_, node) in graph.iter() {
+        let is_gather = matches!(node.kind, NodeKind::Op(Op::Gather(_)));
+        others.extend(node.operands.iter().skip(usize::from(is_gather)));
+    }
+    let parameters = graph.iter().filter_map(|(id, node)| match &node.kind {
+        NodeKind::Parameter(parameter) if !others.contains(&id) => Some(parameter.path.as_str()),
+        _ => None,
+    });
+    parameters.collect()
 }
 
 /// How many operands, and outputs, each value is.

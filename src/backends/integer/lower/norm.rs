@@ -2,11 +2,12 @@
 
 use super::Lowering;
 use crate::{
-    backends::integer::program::{AddNorm, BufferId, Embedding, Form, Norm, Rows},
-    graph::NodeId,
+    backends::integer::program::{AddNorm, BufferId, Embedding, Form, Norm, Rows, Table},
+    graph::{NodeId, NodeKind},
     ops::{Op, kernels::integer::Quantizer},
     types::DType,
 };
+use std::sync::Arc;
 
 /// The layer norm of one or two values.
 pub(super) struct Found {
@@ -88,7 +89,16 @@ impl Lowering<'_> {
     fn is_rows(&self, node: NodeId) -> bool {
         let Some(Op::Gather(_)) = self.op(node) else { return false };
         let Some([table, ids]) = self.pair(node) else { return false };
-        self.parameter(table).is_some_and(|table| table.rank() == 2) && self.node(ids).ty.rank() == 2
+        self.table(table).is_some() && self.node(ids).ty.rank() == 2
+    }
+
+    /// A matrix of the checkpoint.
+    fn table(&self, id: NodeId) -> Option<Table> {
+        if let Some(loaded) = self.parameter(id) {
+            return (loaded.rank() == 2).then(|| Table::Loaded(loaded.clone()));
+        }
+        let NodeKind::Parameter(parameter) = &self.node(id).kind else { return None };
+        self.packed.tables.get(&parameter.path).map(|table| Table::Stored(Arc::clone(table)))
     }
 
     /// The step, its operands wanted.
@@ -112,9 +122,13 @@ impl Lowering<'_> {
             if !self.is_only_here(table) {
                 self.lowered.ends.insert(table);
             }
-            if let Some(table) = self.parameter(table) {
-                let table = table.to_dtype(candle_core::DType::F32)?.contiguous()?;
-                rows.push(Rows { node, table, ids });
+            match self.table(table) {
+                Some(Table::Loaded(table)) => {
+                    let table = table.to_dtype(candle_core::DType::F32)?.contiguous()?;
+                    rows.push(Rows { node, table: Table::Loaded(table), ids });
+                }
+                Some(table) => rows.push(Rows { node, table, ids }),
+                None => {}
             }
         }
         Ok(Embedding { terms: rows, norm: terms.norm })

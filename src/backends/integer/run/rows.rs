@@ -2,7 +2,7 @@
 
 use super::{Call, ROWS, Scratch};
 use crate::{
-    backends::integer::program::{AddNorm, BufferId, Embedding, Form, Norm},
+    backends::integer::program::{AddNorm, BufferId, Embedding, Form, Norm, Table},
     ops::kernels::{normalise, vectorize},
 };
 use candle_core::{CpuStorage, Storage};
@@ -88,21 +88,32 @@ pub(super) unsafe fn embedding(
     scratch.numbers.resize(length, 0.0);
     let sum = scratch.numbers.as_mut_slice();
     let kept = results.first().and_then(|buffer| call.kept_of(*buffer));
-    let tables: Vec<_> = embedding.terms.iter().map(|term| term.table.storage_and_layout()).collect();
+    let terms = embedding.terms.iter();
+    let tables: Vec<_> = terms
+        .map(|term| match &term.table {
+            Table::Loaded(table) => Some(table.storage_and_layout()),
+            Table::Stored(_) => None,
+        })
+        .collect();
     vectorize!(call.arch, {
         for row in rows(call, results, task) {
-            for (position, (term, (storage, layout))) in embedding.terms.iter().zip(&tables).enumerate() {
+            for (position, (term, loaded)) in embedding.terms.iter().zip(&tables).enumerate() {
                 let Some(ids) = call.ids.get(&term.node) else { continue };
                 let row = kept.and_then(|kept| kept.rows.get(row)).copied().unwrap_or(row);
                 let (text, place) = (row / ids.length.max(1), row % ids.length.max(1));
                 let id = ids.rows[text * ids.strides[0] + place * ids.strides[1]];
-                let Storage::Cpu(CpuStorage::F32(numbers)) = &**storage else { continue };
-                let start = layout.start_offset() + id * length;
-                let numbers = &numbers[start..start + length];
                 if position == 0 {
-                    sum.copy_from_slice(numbers);
-                } else {
-                    sum.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
+                    sum.fill(0.0);
+                }
+                match (&term.table, loaded) {
+                    (Table::Stored(table), _) => table.add_row(id, sum),
+                    (_, Some((storage, layout))) => {
+                        let Storage::Cpu(CpuStorage::F32(numbers)) = &**storage else { continue };
+                        let start = layout.start_offset() + id * length;
+                        let numbers = &numbers[start..start + length];
+                        sum.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
+                    }
+                    _ => {}
                 }
             }
             // SAFETY: no other task has this row.
