@@ -150,7 +150,7 @@ impl Product {
         let left_scales = left_quantizer.scales(left_range)?;
         let left_scale = left_scales.first().copied().ok_or_else(wrong)?;
         let mut scales = right_quantizer.scales(right_range)?;
-        scales.iter_mut().for_each(|scale| *scale = left_scale * *scale);
+        scales.iter_mut().for_each(|scale| *scale *= left_scale);
         let lhs = if left.is_codes { lhs.clone() } else { left_quantizer.encode(lhs, left_range)? };
         let rhs = if right.is_codes {
             rhs.clone()

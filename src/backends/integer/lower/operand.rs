@@ -5,11 +5,16 @@ use crate::{
     graph::{NodeId, NodeKind, Parameter},
     ops::{
         FakeQuantize, Mismatch, Op,
-        kernels::integer::{LONGEST, Matrix, Quantizer},
+        kernels::{
+            self,
+            integer::{LONGEST, Matrix, Quantizer},
+            vectorize,
+        },
     },
     quant::codes::{Codes, Grid},
 };
 use candle_core::{DType, Tensor};
+use pulp::Arch;
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -194,7 +199,7 @@ fn is_among(matrix: &Matrix, codes: Codes) -> bool {
 fn pack(matrix: &Tensor, found: &Found) -> candle_core::Result<Matrix> {
     let (columns, rows) = matrix.dims2()?;
     let codes = found.quantize.codes().map_err(|mismatch| candle_core::Error::Msg(mismatch.message))?;
-    let given = numbers(matrix)?;
+    let given = numbers(&in_rows(matrix)?)?;
     if !given.par_iter().all(|number| number.is_finite()) {
         return Err(candle_core::Error::Msg("it holds numbers that are not finite".to_owned()));
     }
@@ -205,12 +210,11 @@ fn pack(matrix: &Tensor, found: &Found) -> candle_core::Result<Matrix> {
         return Err(unfit());
     }
     let mut bytes = vec![0; given.len()];
+    let arch = Arch::new();
     bytes.par_chunks_mut(rows.max(1)).zip(given.par_chunks(rows.max(1))).enumerate().try_for_each(
         |(column, (bytes, numbers))| {
             let quantizer = of(column)?;
-            for (byte, number) in bytes.iter_mut().zip(numbers) {
-                *byte = quantizer.code(*number);
-            }
+            vectorize!(arch, quantizer.encode(numbers, bytes));
             Ok::<_, candle_core::Error>(())
         },
     )?;
@@ -226,6 +230,12 @@ fn scales(codes: Codes, grids: &[Grid], count: usize) -> Vec<f32> {
         [one] => vec![scale(one); count],
         each => each.iter().map(scale).collect(),
     }
+}
+
+/// The same matrix with its rows one after the other.
+fn in_rows(matrix: &Tensor) -> candle_core::Result<Tensor> {
+    let turned = matrix.t()?;
+    if kernels::fits(&turned) { kernels::transpose(&turned) } else { Ok(matrix.clone()) }
 }
 
 fn numbers(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
