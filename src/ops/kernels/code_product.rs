@@ -14,7 +14,7 @@ pub(crate) struct Finish<'a> {
     pub(crate) scales: &'a [f32],
     /// A number for each column, added to every row.
     pub(crate) bias: Option<&'a Tensor>,
-    /// Then takes the GELU of each number, in f32.
+    /// Then takes the GELU of each number.
     pub(crate) gelu: bool,
 }
 
@@ -75,7 +75,7 @@ impl Finish<'_> {
                         *number += bias;
                     }
                     if self.gelu {
-                        row.iter_mut().for_each(|number| *number = gelu::near(*number));
+                        row.iter_mut().for_each(|number| *number = gelu::of(*number));
                     }
                 }
             });
@@ -137,6 +137,6 @@ mod tests {
         let bent = code_product(&lhs, &rhs, [128.0; 2], &finish(true)).unwrap();
         let bent = bent.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let straight = expected.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert!(bent.iter().zip(straight).all(|(bent, x)| *bent == gelu::near(x)));
+        assert!(bent.iter().zip(straight).all(|(bent, x)| *bent == gelu::of(x)));
     }
 }

@@ -74,10 +74,12 @@ fn stacked(layout: &Layout) -> Option<Layout> {
     let ([leading @ .., columns], [strides @ .., right]) = (layout.dims(), layout.stride()) else {
         return None;
     };
-    let down = strides.last()?;
-    let mut far = *down;
-    for (size, stride) in leading.iter().zip(strides).rev() {
-        if *size != 1 && *stride != far {
+    // How far apart what an axis of size 1 counts would be does not matter.
+    let mut axes = leading.iter().zip(strides).filter(|(size, _)| **size != 1).rev();
+    let (size, down) = axes.next().unwrap_or((&1, &0));
+    let mut far = down.checked_mul(*size)?;
+    for (size, stride) in axes {
+        if *stride != far {
             return None;
         }
         far = stride.checked_mul(*size)?;
@@ -215,6 +217,9 @@ mod tests {
         same(&tensor(&[2, 1, 4]).transpose(0, 1).unwrap(), &tensor(&[4, 5]));
         same(&tensor(&[3, 2, 4]).transpose(0, 1).unwrap(), &tensor(&[4, 5]));
         same(&tensor(&[1, 1, 4]).broadcast_as((2, 3, 4)).unwrap(), &tensor(&[4, 5]));
+        same(&tensor(&[2, 3, 3, 4]).narrow(1, 1, 1).unwrap(), &tensor(&[4, 5]));
+        same(&tensor(&[2, 3, 3, 4]).narrow(2, 1, 1).unwrap(), &tensor(&[4, 5]));
+        same(&tensor(&[3, 1, 4]).narrow(0, 1, 1).unwrap(), &tensor(&[4, 5]));
         same(&tensor(&[2, 4, 3]).transpose(1, 2).unwrap(), &tensor(&[4, 5]));
         same(&heads(&[2, 3, 5, 4]), &heads(&[2, 3, 5, 4]).transpose(2, 3).unwrap());
         same(&tensor(&[2, 1, 3, 4]), &tensor(&[5, 4, 2]));

@@ -49,7 +49,7 @@ pub(crate) use code_product::{Finish as CodeFinish, code_product};
 pub(crate) use convert::widen;
 pub(crate) use dropout::dropout;
 pub(crate) use fake_quantize::{Bounds, encode, fake_quantize, fake_quantize_gradient, magnitude, scales};
-pub(crate) use gelu::{gelu, gelu_gradient, near as gelu_of};
+pub(crate) use gelu::{gelu, gelu_gradient, of as gelu_of};
 pub(crate) use layer_norm::{layer_norm, layer_norm_gradients, normalise};
 pub(crate) use matmul::{Finish, can_multiply, matmul};
 pub(crate) use memory::keep_freed;
