@@ -42,20 +42,21 @@ struct Found {
 fn agrees(case: &str, graph: &Graph, sizes: &[&[(&str, i64)]]) -> Found {
     let graph = Checked::new(graph.clone()).unwrap();
     let weights = weights(&graph);
+    let inspected = Executor::inspecting(graph.clone(), weights.clone(), &Device::Cpu).unwrap();
     let simulation = Executor::new(graph.clone(), weights.clone(), &Device::Cpu).unwrap();
     let engine = integer::Executor::new(graph, weights, &mut Packed::default()).unwrap();
     let mut found = Found { products: engine.products(), ..Found::default() };
     for sizes in sizes {
         let case = format!("{case}, {sizes:?}");
         let inputs = inputs(simulation.graph(), sizes);
-        same(&case, &simulation, &engine, &inputs, &mut found);
+        same(&case, [&simulation, &inspected], &engine, &inputs, &mut found);
     }
     found
 }
 
 fn same(
     case: &str,
-    simulation: &Executor,
+    [simulation, inspected]: [&Executor; 2],
     engine: &integer::Executor,
     inputs: &BTreeMap<String, Tensor>,
     found: &mut Found,
@@ -70,7 +71,7 @@ fn same(
         }
         Ok(None)
     };
-    let expected = simulation.inspect(inputs, &mut inspector).unwrap();
+    let expected = inspected.inspect(inputs, &mut inspector).unwrap();
     assert_eq!(compared, traced.quantized.len(), "{case}: every quantizer is compared");
     found.quantizers += compared;
     let (simulated, again) = (simulation.run(inputs).unwrap(), engine.run(inputs).unwrap());
@@ -322,4 +323,38 @@ quantize all {
 }
 ";
     assert_eq!(both("two", text, &[&[("batch", 5)]]).products, (3, 3));
+}
+
+/// Products of quantized values that are unlike those of a BERT.
+#[test]
+fn other_products_of_codes() {
+    let text = "dim batch
+model M(x: f32[batch, 6, 8]) -> (y: f32[batch, 6, 8], z: f32[batch, 6, 8], of: f32[batch, 6, 8]) {
+    square: f32[8, 8]
+    bias: f32[8]
+    mix: f32[6, 6]
+    let product = x @ square
+    let bent = gelu(gelu(product + bias))
+    let kept = x @ transpose(square, axes: [0, 1])
+    let mixed = mix @ x
+    let again = mix @ bent
+    return (y: bent + kept, z: gelu(mixed) + (again + bias), of: product + bias)
+}
+quantize all {
+    quantizer int = int8(amax: 4.0)
+    quantizer weights = int8(WHICHamax: 0.5)
+    attach int to lhs of product in M
+    attach weights to rhs of product in M
+    attach int to lhs of kept in M
+    attach weights to rhs of kept in M
+    attach int to lhs of mixed in M
+    attach int to rhs of mixed in M
+    attach int to lhs of again in M
+    attach int to rhs of again in M
+}
+";
+    for (which, products) in [("", 2), ("axis: 1, ", 2), ("axis: 0, ", 0)] {
+        let found = both(which, &text.replace("WHICH", which), &[&[("batch", 3)], &[("batch", 0)]]);
+        assert_eq!(found.products, (products, 4), "{which}");
+    }
 }

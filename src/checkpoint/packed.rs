@@ -44,7 +44,7 @@ impl Checkpoint {
         let names = names(&weights);
         let mut found = Matrices::new();
         for wanted in wanted {
-            let at = place(&names, wanted);
+            let at = place(&names, wanted, PANELS);
             if let Some((name, file)) = at.and_then(|place| tensors.get(place)) {
                 let matrix = matrix(file, name.strip_suffix(PANELS).unwrap_or(name), &wanted.shape)?;
                 found.insert(wanted.path.clone(), Arc::new(matrix));
@@ -117,7 +117,7 @@ impl Checkpoint {
 }
 
 /// The tensors of a file by what specs may call them.
-fn names(weights: &Weights) -> Names {
+pub(super) fn names(weights: &Weights) -> Names {
     let mut names = Names::default();
     for (place, (name, _)) in weights.tensors().enumerate() {
         names.insert(name, place);
@@ -128,14 +128,18 @@ fn names(weights: &Weights) -> Names {
 /// The weights have the wanted tensor packed.
 pub(super) fn has(weights: &Weights, wanted: &Wanted) -> bool {
     // Few checkpoints have any.
-    let any = weights.tensors().any(|(name, _)| name.ends_with(PANELS));
-    any && place(&names(weights), wanted).is_some()
+    is_packed(weights) && place(&names(weights), wanted, PANELS).is_some()
 }
 
-/// Where the codes of the wanted tensor are, or of a tied copy.
-fn place(names: &Names, wanted: &Wanted) -> Option<usize> {
+/// The weights have some tensor packed.
+pub(super) fn is_packed(weights: &Weights) -> bool {
+    weights.tensors().any(|(name, _)| name.ends_with(PANELS))
+}
+
+/// Where a part of the wanted tensor is, or of a tied copy.
+pub(super) fn place(names: &Names, wanted: &Wanted, part: &str) -> Option<usize> {
     let paths = std::iter::once(&wanted.path).chain(&wanted.tied);
-    paths.into_iter().find_map(|path| names.find(&format!("{path}{PANELS}")))
+    paths.into_iter().find_map(|path| names.find(&format!("{path}{part}")))
 }
 
 /// The name of the tensor that a part is of; of no part, its own.

@@ -2,7 +2,7 @@
 //!
 //! A call reads few rows of an embedding, which is a large part of a packed checkpoint.
 
-use super::{Checkpoint, Wanted, names::Names, tensor_file::TensorFile};
+use super::{Checkpoint, Wanted, packed, tensor_file::TensorFile};
 use crate::failure::Failure;
 use ::safetensors::Dtype;
 use half::{bf16, f16};
@@ -28,7 +28,8 @@ impl fmt::Debug for Table {
 
 impl Checkpoint {
     /// Those of the wanted tensors that can be read row by row: matrices of f32, f16 or bf16 that
-    /// lie in their file row by row, as large as they are wanted.
+    /// lie in their file row by row, as large as they are wanted. Only of packed checkpoints: what
+    /// writes others may write over them while they are read.
     ///
     /// # Errors
     /// The weights cannot be read.
@@ -37,14 +38,13 @@ impl Checkpoint {
             return Ok(Tables::new());
         }
         let weights = self.weights()?;
-        let tensors: Vec<_> = weights.shared().collect();
-        let mut names = Names::default();
-        for (place, (name, _)) in tensors.iter().enumerate() {
-            names.insert(name, place);
+        if !packed::is_packed(&weights) {
+            return Ok(Tables::new());
         }
+        let tensors: Vec<_> = weights.shared().collect();
+        let names = packed::names(&weights);
         let table = |wanted: &Wanted| {
-            let mut paths = std::iter::once(&wanted.path).chain(&wanted.tied);
-            let (name, file) = tensors.get(paths.find_map(|path| names.find(path))?)?;
+            let (name, file) = tensors.get(packed::place(&names, wanted, "")?)?;
             let table = Table::new(file, name, &wanted.shape)?;
             Some((wanted.path.clone(), Arc::new(table)))
         };
@@ -98,13 +98,17 @@ mod tests {
     use crate::checkpoint::HubOptions;
     use std::fs;
 
-    /// A folder with a matrix `[3, 2]` of these bytes.
-    fn checkpoint(dtype: Dtype, bytes: &[u8]) -> (tempfile::TempDir, Checkpoint) {
+    /// A folder with a matrix `[3, 2]` of these bytes, and a packed one beside it or not.
+    fn checkpoint(dtype: Dtype, bytes: &[u8], is_packed: bool) -> (tempfile::TempDir, Checkpoint) {
         let folder = tempfile::tempdir().unwrap();
         let config = r#"{"model_type": "bert"}"#;
         fs::write(folder.path().join("config.json"), config).unwrap();
-        let view = ::safetensors::tensor::TensorView::new(dtype, vec![3, 2], bytes).unwrap();
-        let file = ::safetensors::serialize([("bert.table", view)], None).unwrap();
+        let view = |dtype, shape, bytes| ::safetensors::tensor::TensorView::new(dtype, shape, bytes).unwrap();
+        let mut tensors = vec![("bert.table", view(dtype, vec![3, 2], bytes))];
+        if is_packed {
+            tensors.push(("other.int8_panels", view(Dtype::I8, vec![1, 1, 16, 4], &[0; 64])));
+        }
+        let file = ::safetensors::serialize(tensors, None).unwrap();
         fs::write(folder.path().join("model.safetensors"), file).unwrap();
         let checkpoint =
             Checkpoint::open(&folder.path().display().to_string(), &HubOptions::from_env()).unwrap();
@@ -129,7 +133,7 @@ mod tests {
         let half: Vec<u8> = numbers.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect();
         let brain: Vec<u8> = numbers.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect();
         for (dtype, bytes) in [(Dtype::F32, whole), (Dtype::F16, half), (Dtype::BF16, brain)] {
-            let (_folder, checkpoint) = checkpoint(dtype, &bytes);
+            let (_folder, checkpoint) = checkpoint(dtype, &bytes, true);
             let tables = tables(&checkpoint, &[3, 2]);
             let table = &tables["table"];
             assert_eq!(table.rows(), 3);
@@ -141,11 +145,13 @@ mod tests {
 
     #[test]
     fn what_is_no_such_table_is_left_to_others() {
-        let (_folder, whole) = checkpoint(Dtype::I8, &[0; 6]);
+        let (_folder, whole) = checkpoint(Dtype::I8, &[0; 6], true);
         assert!(tables(&whole, &[3, 2]).is_empty());
-        let (_folder, float) = checkpoint(Dtype::F32, &[0; 24]);
+        let (_folder, float) = checkpoint(Dtype::F32, &[0; 24], true);
         assert!(tables(&float, &[2, 3]).is_empty());
         assert!(tables(&float, &[6]).is_empty());
         assert!(float.tables(&[]).unwrap().is_empty());
+        let (_folder, plain) = checkpoint(Dtype::F32, &[0; 24], false);
+        assert!(tables(&plain, &[3, 2]).is_empty());
     }
 }

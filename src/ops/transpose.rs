@@ -57,3 +57,11 @@ impl Operator for Transpose {
         form.with("Transpose", [("perm", NodeAttribute::Integers(axes))])
     }
 }
+
+impl Transpose {
+    /// It exchanges the axes of a matrix.
+    pub(crate) fn swaps(&self) -> bool {
+        let [first, second] = self.axes.as_slice() else { return false };
+        (first.rem_euclid(2), second.rem_euclid(2)) == (1, 0)
+    }
+}

@@ -88,7 +88,7 @@ type Signature = (Purpose, BTreeSet<String>, Shapes);
 enum Purpose {
     /// Its outputs.
     Answer,
-    /// Its outputs, computed step by step in float.
+    /// Its outputs, computed step by step in float, and what its quantizers make meanwhile.
     Run,
     /// What its quantizers would see of a run in float.
     Observe,
@@ -346,9 +346,8 @@ impl Session {
         let (weights, device) = (self.weights_now()?, &self.engine.device);
         let executor = match purpose {
             Purpose::Answer if self.engine.integers != Integers::Never => self.in_integers(graph, weights)?,
-            Purpose::Answer | Purpose::Run => {
-                Prepared::Float(Box::new(Executor::new(graph, weights, device)?))
-            }
+            Purpose::Answer => Prepared::Float(Box::new(Executor::new(graph, weights, device)?)),
+            Purpose::Run => Prepared::Float(Box::new(Executor::inspecting(graph, weights, device)?)),
             Purpose::Observe => Prepared::Float(Box::new(Executor::observing(graph, weights, device)?)),
         };
         self.executors.push((purpose, executor));
@@ -383,6 +382,9 @@ impl Session {
             self.packed.store(self.checkpoint.packed(&wanted)?);
             wanted.retain(|wanted| !self.packed.is_stored(&wanted.path));
             let gathered = only_gathered(graph);
+            wanted.retain(|wanted| {
+                !gathered.contains(wanted.path.as_str()) || !self.packed.has_table(&wanted.path)
+            });
             let tables: Vec<Wanted> =
                 wanted.iter().filter(|wanted| gathered.contains(wanted.path.as_str())).cloned().collect();
             let tables = self.checkpoint.tables(&tables)?;

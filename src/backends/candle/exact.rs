@@ -83,7 +83,7 @@ impl Values<'_> {
     /// The quantized value that a side of a product is; by columns only on the right.
     fn factor(&self, side: NodeId, on_the_right: bool) -> Option<Factor> {
         let (quantizer, is_turned) = match self.op(side)? {
-            Op::Transpose(_) => (self.operand(side, 0)?, true),
+            Op::Transpose(turned) => (self.operand(side, 0)?, turned.swaps()),
             _ => (side, false),
         };
         let Op::FakeQuantize(quantize) = self.op(quantizer)? else { return None };
@@ -108,13 +108,15 @@ impl Values<'_> {
                 others.extend(operands);
             }
         }
+        let mut turned: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+        for id in codes.iter().filter(|id| matches!(self.op(**id), Some(Op::Transpose(_)))) {
+            let of = self.operand(*id, 0);
+            of.into_iter().for_each(|of| turned.entry(of).or_default().push(*id));
+        }
         // What a value that is not codes is made of is not codes, and neither is what is made of it.
         while let Some(other) = others.pop() {
             if codes.remove(&other) {
-                let turned = self.operands.iter().filter(|(user, operands)| {
-                    operands.first() == Some(&other) && matches!(self.op(**user), Some(Op::Transpose(_)))
-                });
-                others.extend(turned.map(|(user, _)| *user));
+                others.extend(turned.remove(&other).into_iter().flatten());
                 if let Some(Op::Transpose(_)) = self.op(other) {
                     others.extend(self.operand(other, 0));
                 }

@@ -81,7 +81,9 @@ impl Fusion<'_> {
         let x = *step.operands.first()?;
         let work = match self.pending.get(&x).filter(|_| self.is_only_here(x))?.work {
             Work::Linear { gelu: false } => Work::Linear { gelu: true },
-            Work::Product(product) => Work::Product(Product { gelu: true, ..product }),
+            Work::Product(product @ Product { gelu: false, .. }) => {
+                Work::Product(Product { gelu: true, ..product })
+            }
             _ => return None,
         };
         let operands = self.pending.remove(&x)?.operands;

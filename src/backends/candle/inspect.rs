@@ -1,16 +1,16 @@
 //! A run whose quantizers are shown as they work, and whose results may be replaced.
 
 use super::{
-    Executor, fault,
+    Executor,
     plan::{Step, Work},
 };
 use crate::{
     failure::Failure,
-    graph::{NodeId, Quantizer},
+    graph::{NodeId, NodeKind, Quantizer},
     types::Bindings,
 };
 use candle_core::Tensor;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A quantizer at work on a value that depends on the inputs.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub type Inspector<'a> = dyn FnMut(&Inspected<'_>) -> Result<Option<Tensor>, Fai
 
 impl Executor {
     /// Computes the outputs, and shows the inspector every quantizer of a value that depends on the inputs.
+    /// The executor is one of [`inspecting`](Executor::inspecting).
     ///
     /// # Errors
     /// As [`run`](Executor::run), and what the inspector says.
@@ -42,10 +43,15 @@ impl Executor {
         inputs: &BTreeMap<String, Tensor>,
         inspector: &mut Inspector<'_>,
     ) -> Result<BTreeMap<String, Tensor>, Failure> {
+        if self.plan.steps.iter().any(|step| step.work == Work::Codes) {
+            return Err(Failure::outside("this executor was not made to be inspected"));
+        }
         let mut quantizers: HashMap<NodeId, Vec<(NodeId, usize)>> = HashMap::new();
         for (node, quantizer) in &self.graph.attached {
             quantizers.entry(self.plan.source(*node)).or_default().push((*node, *quantizer));
         }
+        // Those whose results were replaced by what they would not make: products take these as they are.
+        let mut replaced: HashSet<NodeId> = HashSet::new();
         let (mut values, dims) = self.start(inputs)?;
         for step in &self.plan.steps {
             let held = |at: usize| {
@@ -53,10 +59,10 @@ impl Executor {
                 Some((*operand, values.get(operand.index()).cloned().flatten()?))
             };
             let (seen, range) = (held(0), held(1));
-            self.step(step, &mut values, &dims)?;
+            self.step(&step.switched(|quantizer| !replaced.contains(&quantizer)), &mut values, &dims)?;
             let Some(attached) = quantizers.get(&step.node) else { continue };
             let Some(value) = values.get_mut(step.node.index()) else { continue };
-            if let (Some((of, input)), Some((_, range)), Some(made), Some((_, first))) =
+            if let (Some((of, input)), Some((_, range)), Some(output), Some((_, first))) =
                 (seen, range, value.as_ref(), attached.first())
                 && let Some(quantizer) = self.graph.quantizers.get(*first)
             {
@@ -64,29 +70,23 @@ impl Executor {
                 let output_name =
                     self.graph.outputs.iter().find(|output| self.plan.source(output.node) == of);
                 let of = output_name.map_or(&self.graph.node(of).name, |output| &output.name);
-                let whole = Step { work: Work::Operator, ..step.clone() };
-                let made = match step.work {
-                    Work::Codes => self.on(&whole, [&input, &range], &dims)?,
-                    _ => made.clone(),
-                };
-                let shown = Inspected { names, of, quantizer, range: &range, input: &input, output: &made };
+                let shown = Inspected { names, of, quantizer, range: &range, input: &input, output };
                 if let Some(other) = inspector(&shown)? {
-                    *value = Some(match step.work {
-                        Work::Codes => self.on(step, [&other, &range], &dims)?,
-                        _ => other,
-                    });
+                    if !self.keeps(step, &other, &range, &dims) {
+                        replaced.insert(step.node);
+                    }
+                    *value = Some(other);
                 }
             }
         }
         self.outputs(&values)
     }
 
-    /// What a quantizer's step makes of a value and a range.
-    fn on(&self, step: &Step, operands: [&Tensor; 2], dims: &Bindings) -> Result<Tensor, Failure> {
-        let value = |id: &NodeId| {
-            let at = step.operands.iter().position(|operand| operand == id)?;
-            operands.get(at).map(|operand| (*operand).clone())
-        };
-        self.evaluate(step, value, dims).map_err(|error| fault(self.graph.node(step.node), &error))
+    /// The step's quantizer makes of a value what it is already.
+    fn keeps(&self, step: &Step, value: &Tensor, range: &Tensor, dims: &Bindings) -> bool {
+        let NodeKind::Op(op) = &self.graph.node(step.node).kind else { return false };
+        let made = op.semantics().eval(&[value.clone(), range.clone()], dims);
+        let same = made.and_then(|made| made.eq(value)?.min_all()?.to_scalar::<u8>());
+        same.is_ok_and(|same| same == 1)
     }
 }

@@ -64,7 +64,20 @@ impl Executor {
         weights: HashMap<String, Tensor>,
         device: &Device,
     ) -> Result<Executor, Failure> {
-        Executor::watching(graph, weights, device, &[])
+        Executor::watching(graph, weights, device, &[], Exact::Always)
+    }
+
+    /// The same, for [`inspect`](Executor::inspect): the values of quantizers are there to be
+    /// shown and replaced.
+    ///
+    /// # Errors
+    /// As [`Executor::new`].
+    pub fn inspecting(
+        graph: Checked,
+        weights: HashMap<String, Tensor>,
+        device: &Device,
+    ) -> Result<Executor, Failure> {
+        Executor::watching(graph, weights, device, &[], Exact::Switched)
     }
 
     /// The same, for [`observe`](Executor::observe): no step hides the values of
@@ -78,7 +91,7 @@ impl Executor {
         device: &Device,
     ) -> Result<Executor, Failure> {
         let watched: Vec<NodeId> = graph.attached.iter().map(|(node, _)| *node).collect();
-        Executor::watching(graph, weights, device, &watched)
+        Executor::watching(graph, weights, device, &watched, Exact::Always)
     }
 
     fn watching(
@@ -86,27 +99,25 @@ impl Executor {
         weights: HashMap<String, Tensor>,
         device: &Device,
         watched: &[NodeId],
+        exact: Exact,
     ) -> Result<Executor, Failure> {
-        let mut executor = Executor::unfolded(graph, weights, device, watched, true)?;
+        let mut executor = Executor::unfolded(graph, weights, device, watched, true, exact)?;
         executor.fold()?;
         Ok(executor)
     }
 
     /// With the weights alone: nothing is computed yet. `share`: quantizers that do
-    /// the same to one value are one, and none is switched off.
+    /// the same to one value are one.
     fn unfolded(
         graph: Checked,
         weights: HashMap<String, Tensor>,
         device: &Device,
         watched: &[NodeId],
         share: bool,
+        exact: Exact,
     ) -> Result<Executor, Failure> {
         let ranges = share.then(|| Ranges::new(&graph, &weights));
-        let exact = match (device.is_cpu(), share) {
-            (false, _) => Exact::Never,
-            (true, false) => Exact::Switched,
-            (true, true) => Exact::Always,
-        };
+        let exact = if device.is_cpu() { exact } else { Exact::Never };
         let choices = Choices { fused: device.is_cpu(), exact, watched, ranges, ..Choices::default() };
         let plan = Plan::new(&graph, choices);
         Executor::planned(graph, plan, weights, device, &HashSet::new())
@@ -312,7 +323,7 @@ fn is_turned(node: &Node, value: &Tensor) -> bool {
 }
 
 /// The same matrix with its rows one after the other, as products read it fastest.
-fn laid_out(turned: &Tensor) -> candle_core::Result<Tensor> {
+pub(super) fn laid_out(turned: &Tensor) -> candle_core::Result<Tensor> {
     let original = turned.t()?;
     if kernels::fits(&original) { kernels::transpose(&original) } else { Ok(turned.clone()) }
 }

@@ -21,6 +21,20 @@ pub(in crate::backends) struct Step {
     pub(in crate::backends) last_used: Vec<NodeId>,
 }
 
+impl Step {
+    /// The step where only some quantizers are at work.
+    pub(in crate::backends) fn switched(&self, is_on: impl Fn(NodeId) -> bool) -> Step {
+        let work = match self.work {
+            Work::Product(product) => {
+                let is_float = !product.sides.iter().all(|side| is_on(side.quantizer));
+                Work::Product(Product { is_float, ..product })
+            }
+            work => work,
+        };
+        Step { work, ..self.clone() }
+    }
+}
+
 /// How a step computes its value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::backends) enum Work {
@@ -43,7 +57,7 @@ pub(in crate::backends) enum Work {
         divisor: f32,
     },
     /// The codes that a fake quantizer makes, as whole numbers in f32, in place of what they
-    /// stand for; or those codes transposed.
+    /// stand for.
     Codes,
     /// The exact product of codes.
     Product(Product),

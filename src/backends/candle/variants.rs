@@ -3,10 +3,7 @@
 //! What variants have in common is computed once: a run forks at the first step
 //! where they differ.
 
-use super::{
-    Executor, fault, is_turned, laid_out, missing,
-    plan::{Product, Side, Step, Work},
-};
+use super::{Executor, fault, is_turned, laid_out, missing, plan::Exact};
 use crate::{
     failure::Failure,
     graph::{Checked, Graph, NodeId, NodeKind},
@@ -55,7 +52,7 @@ impl Variants {
         weights: HashMap<String, Tensor>,
         device: &Device,
     ) -> Result<Variants, Failure> {
-        let executor = Executor::unfolded(graph, weights, device, &[], false)?;
+        let executor = Executor::unfolded(graph, weights, device, &[], false, Exact::Switched)?;
         let quantizers: HashMap<NodeId, usize> = executor.graph.attached.iter().copied().collect();
         let mut depends: HashMap<NodeId, On> = HashMap::new();
         for step in &executor.plan.constant {
@@ -135,7 +132,10 @@ impl Variants {
                 Some(quantizer) if !on.contains(quantizer) => {
                     step.operands.first().and_then(value).ok_or_else(|| missing(node))
                 }
-                _ => self.executor.evaluate(&self.switched(step, on), value, dims),
+                _ => {
+                    let is_on = |id| self.quantizers.get(&id).is_none_or(|at| on.contains(at));
+                    self.executor.evaluate(&step.switched(is_on), value, dims)
+                }
             }
         };
         let value = value.map_err(|error| fault(node, &error))?;
@@ -149,18 +149,6 @@ impl Variants {
         }
         fork.next += 1;
         Ok(())
-    }
-
-    /// The step as it is with these quantizers on.
-    fn switched(&self, step: &Step, on: &On) -> Step {
-        let is_on = |side: &Side| self.quantizers.get(&side.quantizer).is_none_or(|at| on.contains(at));
-        let work = match step.work {
-            Work::Product(product) => {
-                Work::Product(Product { is_float: !product.sides.iter().all(is_on), ..product })
-            }
-            work => work,
-        };
-        Step { work, ..step.clone() }
     }
 
     fn finish(&self, fork: &Fork<'_>, outputs: &mut [Outputs]) -> Result<(), Failure> {

@@ -187,7 +187,9 @@ impl<S: Fn(NodeId) -> NodeId> Rows<'_, S> {
         // Axes are brought together from the last on.
         let aligned = |at: usize| !of_rows(at) || self.rank(step, at) == rank;
         match (step.work, op) {
-            (plan::Work::Linear { .. }, _) => apart(only(1) && rank > 2 && self.is_matrix(step, 1)),
+            (plan::Work::Linear { .. } | plan::Work::Product(_), _) => {
+                apart(only(1) && rank > 2 && self.is_matrix(step, 1))
+            }
             (plan::Work::AddNorm { .. }, _) => apart(only(2) && rank > 2),
             (plan::Work::MaskedSoftmax { .. }, _) => Fate::Mixed,
             (_, Op::Matmul(_)) => apart(only(1) && rank > 2 && self.is_matrix(step, 1)),

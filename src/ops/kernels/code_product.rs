@@ -36,10 +36,11 @@ pub(crate) fn code_product(
     };
     let (mut result, shape) = part(0)?;
     if length > reach {
-        let mut totals: Vec<i64> = result.par_iter().map(|sum| *sum as i64).collect();
+        // NaN stays NaN.
+        let mut totals: Vec<f64> = result.par_iter().map(|sum| f64::from(*sum)).collect();
         for start in (reach..length).step_by(reach) {
             let (sums, _) = part(start)?;
-            totals.par_iter_mut().zip(sums).for_each(|(total, sum)| *total += sum as i64);
+            totals.par_iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(sum));
         }
         result.par_iter_mut().zip(totals).for_each(|(sum, total)| *sum = total as f32);
     }
@@ -119,6 +120,18 @@ mod tests {
                 assert_eq!(product.dims(), [2, 3, 5]);
                 assert_eq!(product.flatten_all().unwrap().to_vec1::<f32>().unwrap(), exact(&lhs, &rhs));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_seen() {
+        for length in [3, 1025, 3072] {
+            let mut values = vec![1.0_f32; length];
+            values[length - 1] = f32::NAN;
+            let lhs = Tensor::from_vec(values, (1, length), &Device::Cpu).unwrap();
+            let finish = Finish { scales: &[1.0], bias: None, gelu: true };
+            let product = code_product(&lhs, &codes(&[length, 1]), [128.0; 2], &finish).unwrap();
+            assert!(product.to_vec2::<f32>().unwrap()[0][0].is_nan());
         }
     }
 

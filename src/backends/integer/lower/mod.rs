@@ -26,7 +26,8 @@ use std::{
     sync::Arc,
 };
 
-/// Weights packed for products: those of one checkpoint, for all its graphs.
+/// Weights packed for products, and tables that stay in their file: those of one checkpoint, for
+/// all its graphs.
 #[derive(Debug, Default)]
 pub struct Packed {
     made: HashMap<Key, Arc<Matrix>>,
@@ -50,6 +51,11 @@ impl Packed {
     /// Takes tables that stay in the checkpoint's file.
     pub(crate) fn store_tables(&mut self, tables: Tables) {
         self.tables.extend(tables);
+    }
+
+    /// The table at this path stays in the checkpoint's file.
+    pub(crate) fn has_table(&self, path: &str) -> bool {
+        self.tables.contains_key(path)
     }
 
     /// The checkpoint has this tensor packed.

@@ -2,11 +2,11 @@
 
 use super::Lowering;
 use crate::{
+    backends::candle::laid_out,
     graph::{NodeId, NodeKind, Parameter},
     ops::{
         FakeQuantize, Mismatch, Op,
         kernels::{
-            self,
             integer::{LONGEST, Matrix, Quantizer},
             vectorize,
         },
@@ -199,7 +199,7 @@ fn is_among(matrix: &Matrix, codes: Codes) -> bool {
 fn pack(matrix: &Tensor, found: &Found) -> candle_core::Result<Matrix> {
     let (columns, rows) = matrix.dims2()?;
     let codes = found.quantize.codes().map_err(|mismatch| candle_core::Error::Msg(mismatch.message))?;
-    let given = numbers(&in_rows(matrix)?)?;
+    let given = numbers(&laid_out(matrix)?)?;
     if !given.par_iter().all(|number| number.is_finite()) {
         return Err(candle_core::Error::Msg("it holds numbers that are not finite".to_owned()));
     }
@@ -230,12 +230,6 @@ fn scales(codes: Codes, grids: &[Grid], count: usize) -> Vec<f32> {
         [one] => vec![scale(one); count],
         each => each.iter().map(scale).collect(),
     }
-}
-
-/// The same matrix with its rows one after the other.
-fn in_rows(matrix: &Tensor) -> candle_core::Result<Tensor> {
-    let turned = matrix.t()?;
-    if kernels::fits(&turned) { kernels::transpose(&turned) } else { Ok(matrix.clone()) }
 }
 
 fn numbers(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
