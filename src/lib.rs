@@ -37,7 +37,11 @@
 //!
 //! A quantized product is a product of codes, scaled. [`backends::integer`] finds such products
 //! and what is done with their results until they are codes again, makes one step of each, and
-//! leaves the rest to candle. Weights are packed once; a packed checkpoint has them so.
+//! leaves the rest to candle. Weights are packed once; a packed checkpoint has them so, and rows
+//! of its embeddings are read from the file.
+//!
+//! Candle's simulation multiplies codes too, as whole numbers in f32: sums are exact in both, and
+//! so every result is the same to the bit.
 //!
 //! # How a model learns
 //!
@@ -46,8 +50,9 @@
 //!     --training--> weights, changed where they are, for the next pass
 //! ```
 //!
-//! A pass runs the same steps as any call, keeps their values, and goes back through them;
-//! each operator says what the gradient of its result means for those of its operands.
+//! A pass runs the steps of a call, keeps their values, and goes back through them; each operator
+//! says what the gradient of its result means for those of its operands. Products have gradients
+//! in float only, so quantized values are multiplied as they are and not by their codes.
 //!
 //! # The modules
 //!

@@ -1,7 +1,7 @@
 //! Steps joined where a CPU has a loop for several at once.
 //!
 //! Each joint step computes what its parts would have computed one by one; it only
-//! spares the memory between them.
+//! spares the memory between them. Products of codes are joined as others are.
 
 use super::plan::{Product, Step, Work};
 use crate::{

@@ -6,8 +6,9 @@
 //! candle, in float. `memory` says where values are kept, `team` shares the work out,
 //! `run` does it.
 //!
-//! Codes equal those of the simulation in float, but where a number lies so near the middle
-//! between two codes that the order of additions decides.
+//! Results equal those of the simulation (`candle`) to the bit: sums of products are exact there
+//! too, and all else is computed by the same functions on the same numbers. Only where the mask
+//! has holes and what it leaves out is not computed, a softmax adds in another order.
 
 mod describe;
 mod draft;

@@ -3,7 +3,7 @@
 //! Each loop is compiled for several instruction sets, of which the widest that
 //! the machine has is run, and is shared among all cores. No loop but that of
 //! matmul relies on fused multiply-add or on the number of cores, so the results
-//! of the others are the same on every machine.
+//! of the others are the same on every machine, and so are products of codes.
 
 /// Runs code compiled for the widest instructions that the machine has.
 ///
