@@ -224,6 +224,33 @@ fn rows_that_are_mixed_are_all_computed() {
     unpadded_is_the_same("mean", &engine, &inputs);
 }
 
+/// So is what a product brings together, whatever it is joined with.
+#[test]
+fn rows_that_a_product_mixes_are_all_computed() {
+    let text = specs::find("sentence-embedding").unwrap().text;
+    let text = text
+        .replace("sentence_embedding: f32[batch, hidden_size]", "sentence_embedding: f32[batch, seq]")
+        .replace(
+            "    let total = sum(out.last_hidden_state * attended, axis: 1)\n",
+            "    let states = out.last_hidden_state
+    let pairs = states @ transpose(states, axes: [0, 2, 1])
+    let total = sum(gelu(pairs) * attended, axis: 1)\n",
+        );
+    let rules = "quantize all {
+    quantizer int = int8(amax: 4.0)
+    attach int to lhs of pairs in BertForSentenceEmbedding
+    attach int to rhs of pairs in BertForSentenceEmbedding
+}\n";
+    let (program, problems) = compile::load("pairs.qdq", &(text + rules), &BundledLibrary);
+    assert!(problems.is_empty(), "{problems:?}");
+    let (graph, problems) = compile::compile(&program, &USUAL.options(), true);
+    let graph = graph.unwrap_or_else(|| panic!("{problems:?}"));
+    let weights = weights(&graph);
+    let engine = integer::Executor::new(graph, weights, &mut Packed::default()).unwrap();
+    assert!(engine.describe().contains("matmul of codes, gelu"), "{}", engine.describe());
+    assert!(!engine.describe().contains("are not computed"), "{}", engine.describe());
+}
+
 /// Where holes are left out, sums are added in another order: what differs is rounding.
 #[test]
 fn padding_anywhere_is_left_out() {
