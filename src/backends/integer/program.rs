@@ -139,6 +139,15 @@ pub(super) enum Factor {
     Over(f32),
 }
 
+impl Factor {
+    /// Divides by a number; multiplies, where that is the same to the bit and faster.
+    pub(super) fn over(divisor: f32) -> Factor {
+        let is_power_of_two = divisor.is_normal() && divisor.to_bits().trailing_zeros() >= 23;
+        let inverse = 1.0 / divisor;
+        if is_power_of_two && inverse.is_normal() { Factor::Times(inverse) } else { Factor::Over(divisor) }
+    }
+}
+
 /// Codes of every head.
 #[derive(Clone, Debug)]
 pub(super) struct Heads {

@@ -114,7 +114,7 @@ impl Lowering<'_> {
         let (product, factor) = match self.op(scaled)? {
             Op::Divide(_) => {
                 let [product, divisor] = self.pair(scaled)?;
-                (product, Factor::Over(self.constant(divisor)? as f32))
+                (product, Factor::over(self.constant(divisor)? as f32))
             }
             Op::Multiply(_) => {
                 let [product, factor] = self.pair(scaled)?;

@@ -1,5 +1,6 @@
 //! The product with VNNI: four products of an unsigned with a signed byte, and their sum
-//! added to 32 bits, in one instruction.
+//! added to 32 bits, in one instruction. Where a machine lacks it, `tests/emulated/run.sh` runs
+//! these kernels on an emulated processor.
 
 #![expect(clippy::needless_range_loop, reason = "arrays that are indexed stay in registers")]
 
