@@ -107,13 +107,28 @@ def one(findings, folder, tool, folders, case, mode, flags, known, openvino=True
             return
         attempt(what, compared, loose, engine, *arguments)
 
+    def in_order(what, engine, *arguments):
+        attempt(what, lambda: equal(engine(path, calls, *arguments)))
+
+    def equal(made):
+        try:
+            return agreement.close(made, wanted)
+        except agreement.Disagreement:
+            if mode == "float":
+                raise
+        # qdqc's sums of codes are exact, and these are sums of floats: a number at a tie may move.
+        if opset != 28:
+            same_codes(folder, tool, folders, case, known)
+        findings.held["moved by codes at ties"] += 1
+        return agreement.alike(made, wanted)
+
     loose = agreement.close if mode == "float" else agreement.alike
     opset = model.opset_import[0].version
     if mode == "quantized" and opset == 28:
         attempt("without a kernel", has_no_kernel, path)
-        attempt("onnx reference", compared, agreement.close, engines.run_reference)
+        in_order("onnx reference", engines.run_reference)
     else:
-        attempt("onnxruntime", compared, agreement.close, engines.run_onnxruntime, False)
+        in_order("onnxruntime", engines.run_onnxruntime, False)
         optimized("optimized", engines.run_onnxruntime, True)
         if mode == "quantized":
             attempt("codes", codes.check, path, calls)

@@ -166,11 +166,14 @@ impl Executor {
     /// where an operator cannot work on the values it meets; each with its place in
     /// the spec.
     pub fn run(&self, inputs: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, Failure> {
-        let (mut values, dims) = self.start(inputs)?;
-        for step in &self.plan.steps {
-            self.step(step, &mut values, &dims)?;
-        }
-        self.outputs(&values)
+        // On a thread of rayon's, whose loops share work out without waiting for one another.
+        rayon::scope(|_| {
+            let (mut values, dims) = self.start(inputs)?;
+            for step in &self.plan.steps {
+                self.step(step, &mut values, &dims)?;
+            }
+            self.outputs(&values)
+        })
     }
 
     /// The values before the first step, and the sizes of the call.
