@@ -2,7 +2,9 @@
 
 import numpy as np
 
-# Of the largest magnitude of an output: what float arithmetic in another order may move.
+# Of the largest magnitude of an output: what float arithmetic in another order may move. Where
+# it moves more of a quantized model, `qdqc compare` has to find that every code that differs lay
+# at a tie (`tasks.py`), and what follows holds too.
 TOLERANCE = 1e-4
 
 # Programs that reorder arithmetic (fused kernels, other summation) move a quantizer's
