@@ -8,7 +8,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use qdqc::{
-    backends::candle::{Executor, keep_freed_memory, lay_out},
+    backends::candle::{Executor, keep_freed_memory},
     checkpoint::{Checkpoint, HubOptions, Wanted},
     compile::{self, Options},
     config::Config,
@@ -99,8 +99,7 @@ fn compare(
 ) -> Result<(), Box<dyn Error>> {
     let executor = |quantize: bool| -> Result<Executor, Box<dyn Error>> {
         let graph = graph(spec, config, quantize)?;
-        let mut weights = weights(&graph)?;
-        lay_out(&graph, &mut weights).map_err(|failure| format!("{failure:?}"))?;
+        let weights = weights(&graph)?;
         Executor::new(graph, weights, &Device::Cpu).map_err(|failure| format!("{failure:?}").into())
     };
     let (float, quantized) = (executor(false)?, executor(true)?);

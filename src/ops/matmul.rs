@@ -76,7 +76,7 @@ fn matrix<'a>(operand: &str, ty: &'a TensorType) -> Result<(&'a [Dim], &'a Dim, 
 /// The product; one matrix on the right serves all on the left in one go.
 fn multiply(lhs: &Tensor, rhs: &Tensor) -> candle_core::Result<Tensor> {
     if kernels::can_multiply(lhs, rhs) {
-        return kernels::matmul(lhs, rhs, kernels::Finish::default());
+        return kernels::matmul(lhs, kernels::Right::Matrices(rhs), kernels::Finish::default());
     }
     if rhs.rank() == 2 && lhs.rank() > 2 {
         let (leading, columns) = lhs.dims().split_at(lhs.rank() - 1);

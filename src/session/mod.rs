@@ -8,23 +8,23 @@ mod prepared;
 #[cfg(test)]
 mod tests;
 mod training;
+mod weights;
 
 pub use crate::backends::candle::{Gradients, Pass};
 
 use crate::{
     answer::Answer,
     backends::{
-        candle::{Executor, Inspector, Variants, lay_out},
-        integer::{Packed, only_gathered},
+        candle::{Executor, Inspector, Variants},
+        integer::Packed,
     },
-    checkpoint::{Checkpoint, Folder, Loaded, Note, Wanted},
+    checkpoint::{Checkpoint, Folder, Note},
     compile::{Checked, Given, GivenTensor, Options, Program, compile},
     config::Config,
     failure::Failure,
-    graph::{Graph, NodeKind, Quantizer},
-    ops::{candle_dtype, spec_dtype},
+    graph::{Graph, Quantizer},
+    ops::spec_dtype,
     passes::{observe, recast},
-    ranges::{Ranges, constrain},
     types::DType,
 };
 use candle_core::{Device, Tensor};
@@ -64,6 +64,9 @@ pub struct Session {
     engine: Engine,
     /// Tensors of the checkpoint read so far, by state-dict path.
     weights: HashMap<String, Tensor>,
+    /// Those that a graph only multiplies by, packed for products in float; in place of the ones
+    /// in `weights`.
+    multiplied: HashMap<String, Tensor>,
     /// One for each graph.
     executors: Vec<(Purpose, Prepared)>,
     /// Which of them serves a way of calling.
@@ -110,6 +113,7 @@ impl Session {
             checkpoint,
             engine,
             weights: HashMap::new(),
+            multiplied: HashMap::new(),
             executors: Vec::new(),
             calls: HashMap::new(),
             packed: Packed::default(),
@@ -205,6 +209,7 @@ impl Session {
         outputs: BTreeSet<String>,
     ) -> Result<(Checked, &HashMap<String, Tensor>), Failure> {
         let graph = self.compile(inputs, outputs, self.engine.quantize)?;
+        self.unpack_multiplied(&graph)?;
         let graph = self.prepared(graph, Purpose::Run)?;
         Ok((graph, &self.weights))
     }
@@ -343,6 +348,7 @@ impl Session {
         if let Some(at) = self.executors.iter().position(alike) {
             return Ok(at);
         }
+        self.pack_multiplied(&graph, purpose)?;
         let (weights, device) = (self.weights_now()?, &self.engine.device);
         let executor = match purpose {
             Purpose::Answer if self.engine.integers != Integers::Never => self.in_integers(graph, weights)?,
@@ -372,71 +378,6 @@ impl Session {
         let (graph, problems) = compile(&self.program, &options, quantize);
         graph.ok_or(Failure::Diagnostics(problems))
     }
-
-    /// Reads the weights of a graph that no earlier one had. To answer in integers, packed ones
-    /// stay as they are, and so do tables of which rows are read.
-    fn load(&mut self, graph: &Graph, purpose: Purpose) -> Result<(), Failure> {
-        let mut wanted = self.wanted(graph);
-        if purpose == Purpose::Answer && self.engine.integers != Integers::Never {
-            wanted.retain(|wanted| !self.packed.is_stored(&wanted.path));
-            self.packed.store(self.checkpoint.packed(&wanted)?);
-            wanted.retain(|wanted| !self.packed.is_stored(&wanted.path));
-            let gathered = only_gathered(graph);
-            wanted.retain(|wanted| {
-                !gathered.contains(wanted.path.as_str()) || !self.packed.has_table(&wanted.path)
-            });
-            let tables: Vec<Wanted> =
-                wanted.iter().filter(|wanted| gathered.contains(wanted.path.as_str())).cloned().collect();
-            let tables = self.checkpoint.tables(&tables)?;
-            wanted.iter_mut().for_each(|wanted| wanted.stays = tables.contains_key(&wanted.path));
-            self.packed.store_tables(tables);
-        }
-        self.read(graph, &wanted)
-    }
-
-    fn read(&mut self, graph: &Graph, wanted: &[Wanted]) -> Result<(), Failure> {
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let dtype = candle_dtype(self.engine.dtype);
-        let loaded = self.checkpoint.load(wanted, &self.engine.device, dtype)?;
-        self.keep(graph, loaded)
-    }
-
-    /// The weights of a graph that no earlier one had.
-    fn wanted(&self, graph: &Graph) -> Vec<Wanted> {
-        let mut wanted = Vec::new();
-        for node in &graph.nodes {
-            let NodeKind::Parameter(parameter) = &node.kind else { continue };
-            if self.weights.contains_key(&parameter.path) {
-                continue;
-            }
-            let sizes =
-                node.ty.shape.iter().map(|dim| dim.as_known().and_then(|size| usize::try_from(size).ok()));
-            wanted.push(Wanted {
-                path: parameter.path.clone(),
-                shape: sizes.collect::<Option<_>>().unwrap_or_default(),
-                tied: parameter.tied.clone(),
-                // The placement says the sizes: `classifier: Linear(hidden_size, num_labels)`.
-                span: graph.scopes.get(node.scope.0 as usize).map(|scope| scope.placed).or(Some(node.span)),
-                optional: false,
-                stays: false,
-            });
-        }
-        wanted
-    }
-
-    /// Keeps weights of a graph that were read.
-    fn keep(&mut self, graph: &Graph, (mut loaded, notes): Loaded) -> Result<(), Failure> {
-        // Notes speak of the tensors of one load alone; the first has the most.
-        if self.weights.is_empty() {
-            self.notes = notes;
-        }
-        constrain_loaded(graph, &mut loaded).map_err(|error| Failure::outside(error.to_string()))?;
-        lay_out(graph, &mut loaded)?;
-        self.weights.extend(loaded);
-        Ok(())
-    }
 }
 
 impl crate::tasks::Runner for Session {
@@ -450,29 +391,6 @@ impl crate::tasks::Runner for Session {
         let request = request.iter().filter(|name| outputs.contains(**name)).map(|name| (*name).to_owned());
         self.executor(Purpose::Answer, &inputs, &request.collect())?.run_unpadded(&inputs)
     }
-}
-
-/// Holds the loaded ranges to the spec's ties and limits.
-fn constrain_loaded(graph: &Graph, loaded: &mut HashMap<String, Tensor>) -> candle_core::Result<()> {
-    let mut ranges = Ranges::new();
-    for quantizer in &graph.quantizers {
-        if let Some(range) = loaded.get(&range_path(&quantizer.name)) {
-            ranges.insert(quantizer.name.clone(), range.flatten_all()?.to_vec1()?);
-        }
-    }
-    let changed = constrain(&graph.quantizers, &mut ranges);
-    for quantizer in graph.quantizers.iter().filter(|quantizer| changed.contains(&quantizer.name.as_str())) {
-        if let Some((range, values)) =
-            loaded.get_mut(&range_path(&quantizer.name)).zip(ranges.remove(&quantizer.name))
-        {
-            *range = Tensor::from_vec(values, range.shape(), range.device())?;
-        }
-    }
-    Ok(())
-}
-
-fn range_path(quantizer: &str) -> String {
-    format!("{quantizer}._amax")
 }
 
 /// The call with these inputs.

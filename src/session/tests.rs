@@ -120,6 +120,59 @@ fn variants_are_what_each_would_be_alone() {
 }
 
 #[test]
+fn a_weight_whose_quantizer_is_off_is_multiplied_as_it_is() {
+    // Only the right side is quantized, as it is multiplied: nothing but the quantizer is packed.
+    let spec = "dim batch\n\
+        module Linear(in: int, out: int) on (input: f32[batch, in]) -> f32[batch, out] {\n\
+        weight: f32[out, in]\n\
+        return input @ transpose(weight, axes: [1, 0])\n\
+        }\n\
+        model M(x: f32[batch, 32]) -> (y: f32[batch, 3]) {\n\
+        classifier: Linear(32, 3)\n\
+        return (y: classifier(x))\n\
+        }\n\
+        quantize q {\n\
+        quantizer w = int8(dynamic: true)\n\
+        attach w to rhs of matmul in Linear\n\
+        }\n";
+    let x = Tensor::arange(-16.0f32, 16.0, &Device::Cpu).unwrap().reshape((1, 32)).unwrap();
+    let inputs = BTreeMap::from([("x".to_owned(), x)]);
+    let of = |quantize: bool| {
+        let mut session = session(spec);
+        session.engine.quantize = quantize;
+        session.call(&inputs, &BTreeSet::new()).unwrap()["y"].to_vec2::<f32>().unwrap()
+    };
+    let mut switched = session(spec);
+    switched.engine.quantize = true;
+    let graph = switched.graph_with(&["x".to_owned()].into()).unwrap();
+    let on: BTreeSet<String> = graph.quantizers.iter().map(|quantizer| quantizer.name.clone()).collect();
+    assert_eq!(on.len(), 1);
+    let made = switched.variants(&inputs, &[BTreeSet::new(), on]).unwrap();
+    let made: Vec<_> = made.iter().map(|made| made["y"].to_vec2::<f32>().unwrap()).collect();
+    assert_eq!(made, [of(false), of(true)]);
+    assert_ne!(made[0], made[1]);
+}
+
+#[test]
+fn weights_that_were_packed_serve_every_purpose() {
+    let x = Tensor::arange(-16.0f32, 16.0, &Device::Cpu).unwrap().reshape((1, 32)).unwrap();
+    let inputs = BTreeMap::from([("x".to_owned(), x)]);
+    let weight = |weights: &HashMap<String, Tensor>| weights["classifier.weight"].to_vec2::<f32>().unwrap();
+    let given = |session: &mut Session| {
+        let (_, weights) = session.exported(exactly(&inputs).unwrap(), BTreeSet::new()).unwrap();
+        weight(weights)
+    };
+    let expected = given(&mut session(QUANTIZED));
+    let mut session = session(QUANTIZED);
+    let called = session.call(&inputs, &BTreeSet::new()).unwrap()["y"].to_vec2::<f32>().unwrap();
+    assert!(session.multiplied.contains_key("classifier.weight"));
+    let pass = session.forward(&inputs, &BTreeSet::new(), None).unwrap();
+    assert_eq!(pass.outputs()["y"].to_vec2::<f32>().unwrap(), called);
+    assert_eq!(given(&mut session), expected);
+    assert_eq!(session.call(&inputs, &BTreeSet::new()).unwrap()["y"].to_vec2::<f32>().unwrap(), called);
+}
+
+#[test]
 fn other_sizes_need_no_other_executor() {
     let mut session = session(
         "dim batch, seq\n\

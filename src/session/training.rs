@@ -1,19 +1,22 @@
 //! A session whose weights change.
 
-use super::{Pass, Purpose, Session, Shapes, exactly, range_path, renumbered};
+use super::{Pass, Purpose, Session, Shapes, exactly, renumbered, weights::range_path};
 use crate::{
-    backends::candle::Differentiable, checkpoint::Fresh, compile::Given, failure::Failure, ops::candle_dtype,
+    backends::candle::{Differentiable, lay_out},
+    checkpoint::Fresh,
+    compile::Given,
+    failure::Failure,
 };
 use candle_core::{DType, Tensor};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 /// What a session has for training.
 #[derive(Default)]
 pub(super) struct Training {
-    parameters: BTreeMap<String, Tensor>,
+    pub(super) parameters: BTreeMap<String, Tensor>,
     /// One for each way of calling, by the outputs asked for and the shapes of inputs.
     models: Vec<(BTreeSet<String>, Shapes, Arc<Differentiable>)>,
 }
@@ -39,10 +42,12 @@ impl Session {
         let graph = self.compile(Given::With(inputs.clone()), outputs.clone(), self.engine.quantize)?;
         self.forget();
         self.weights.clear();
+        self.multiplied.clear();
         let wanted = self.wanted(&graph);
         let (loaded, drawn) =
             self.checkpoint.load_or_draw(&wanted, &self.engine.device, DType::F32, fresh)?;
         self.keep(&graph, loaded)?;
+        lay_out(&graph, &mut self.weights).map_err(|error| Failure::outside(error.to_string()))?;
         let parameters = self.weights.iter().filter(|(path, _)| !is_measured(path));
         self.training.parameters = parameters.map(|(path, weight)| (path.clone(), weight.clone())).collect();
         Ok(drawn)
@@ -86,7 +91,7 @@ impl Session {
             Some((.., model)) => Arc::clone(model),
             None => {
                 let trained = self.training.parameters.keys().cloned().collect();
-                Differentiable::new(graph, self.weights.clone(), &trained, &self.engine.device)?
+                Differentiable::new(graph, self.weights_read(), &trained, &self.engine.device)?
             }
         };
         self.training.models.push((request.clone(), shapes, Arc::clone(&model)));
@@ -110,17 +115,6 @@ impl Session {
             .map_err(|error| Failure::outside(error.to_string()))?;
         self.forget();
         Ok(())
-    }
-
-    /// The weights as executors want them: in the element type that is computed in.
-    pub(super) fn weights_now(&self) -> Result<HashMap<String, Tensor>, Failure> {
-        let mut weights = self.weights.clone();
-        let dtype = candle_dtype(self.engine.dtype);
-        for (path, parameter) in &self.training.parameters {
-            let converted = parameter.to_dtype(dtype).map_err(|error| Failure::outside(error.to_string()))?;
-            weights.insert(path.clone(), converted);
-        }
-        Ok(weights)
     }
 
     /// Forgets what was made of weights.

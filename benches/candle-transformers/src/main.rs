@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
 use qdqc::{
-    backends::candle::{Executor, lay_out},
+    backends::candle::Executor,
     compile::{self, Options},
     config,
     graph::{Checked, Graph, NodeKind},
@@ -55,8 +55,6 @@ fn compare(
         VarBuilder::from_tensors(weights.clone(), DType::F32, &Device::Cpu),
         &serde_json::from_value::<Config>(Value::Object(fields(sizes)))?,
     )?;
-    let mut weights = weights;
-    lay_out(&graph, &mut weights)?;
     let ours = Executor::new(graph, weights, &Device::Cpu)?;
     let ids = Tensor::arange(0_i64, (batch * tokens) as i64, &Device::Cpu)?.reshape((batch, tokens))?;
     let types = ids.zeros_like()?;

@@ -10,7 +10,7 @@ use crate::{
     graph::{Graph, NodeId, NodeKind},
     ops::{
         FakeQuantize, Op,
-        kernels::{self, CodeFinish, Finish},
+        kernels::{self, Finish, Right},
     },
     types::DType,
 };
@@ -132,11 +132,11 @@ fn is_small(quantize: &FakeQuantize) -> bool {
 }
 
 impl Product {
-    /// The product of these operands.
+    /// The product of these operands; `packed`: how many columns the right one has, which is.
     ///
     /// # Errors
     /// Memory does not hold f32, or a range is negative.
-    pub(super) fn of(&self, graph: &Graph, operands: &[Tensor]) -> Result<Tensor> {
+    pub(super) fn of(&self, graph: &Graph, operands: &[Tensor], packed: Option<usize>) -> Result<Tensor> {
         let wrong = || Error::Msg("a product of codes has two sides and their ranges".to_owned());
         let [lhs, rhs, left_range, right_range, bias @ ..] = operands else { return Err(wrong()) };
         let bias = bias.first().filter(|_| self.bias);
@@ -164,15 +164,14 @@ impl Product {
             (Ok(left), Ok(right)) => [left, right],
             _ => return Err(wrong()),
         };
-        let finish = CodeFinish { scales: &scales, bias, gelu: self.gelu };
-        kernels::code_product(&lhs, &rhs, magnitudes, &finish)
+        let finish = Finish { scales: &scales, bias, gelu: self.gelu };
+        let right = packed.map_or(Right::Matrices(&rhs), |columns| Right::Packed(&rhs, columns));
+        kernels::code_product(&lhs, right, magnitudes, finish)
     }
 
     /// What a graph without the quantizers computes.
     fn in_float(&self, lhs: &Tensor, rhs: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-        let finish = Finish { bias, gelu: self.gelu && bias.is_some() };
-        let product = kernels::matmul(lhs, rhs, finish)?;
-        if self.gelu && bias.is_none() { kernels::gelu(&product) } else { Ok(product) }
+        kernels::matmul(lhs, Right::Matrices(rhs), Finish { bias, gelu: self.gelu, ..Finish::default() })
     }
 }
 

@@ -11,20 +11,25 @@ mod tape;
 #[cfg(test)]
 mod tests;
 mod variants;
+mod weights;
 
 pub use inspect::{Inspected, Inspector};
 pub use tape::{Differentiable, Gradients, Pass};
 pub use variants::{On, Variants};
+pub(crate) use weights::{lay_out, only_multiplied, pack, plain};
 
 use crate::{
     codes,
     diagnostic::{Diagnostic, Diagnostics},
     failure::Failure,
     graph::{Checked, Graph, Node, NodeId, NodeKind},
-    ops::{Op, candle_dtype, kernels},
+    ops::{
+        Op, candle_dtype,
+        kernels::{self, Finish},
+    },
     types::Bindings,
 };
-use bind::{bind, convert};
+use bind::bind;
 use candle_core::{Device, Tensor};
 use plan::{Choices, Exact, Plan, Step, Work};
 use share::Ranges;
@@ -135,7 +140,9 @@ impl Executor {
         for (id, node) in graph.iter().filter(|(id, _)| plan.is_live(*id)) {
             let value = match &node.kind {
                 NodeKind::Parameter(_) if changing.contains(&id) => None,
-                NodeKind::Parameter(parameter) => Some(weight(node, &parameter.path, &mut weights, device)?),
+                NodeKind::Parameter(parameter) => {
+                    Some(weights::weight((id, node), &parameter.path, &mut weights, &plan, device)?)
+                }
                 NodeKind::Constant(value) => Some(constant(node, *value, device).map_err(outside)?),
                 _ => None,
             };
@@ -221,15 +228,36 @@ impl Executor {
             .map(|id| value(id).ok_or_else(|| missing(self.graph.node(*id))))
             .collect::<candle_core::Result<Vec<_>>>()?;
         match &node.kind {
-            NodeKind::Op(op) => self.work(step.work, op, &operands, dims)?.to_device(&self.device),
+            NodeKind::Op(op) => {
+                let is_packed = self.plan.is_packed(step.node);
+                if let [given] = operands.as_slice()
+                    && is_packed
+                    && given.rank() == 3
+                    && step.operands.iter().all(|id| self.plan.takes_packed(*id))
+                {
+                    return Ok(given.clone());
+                }
+                let value = self.work(step, op, &operands, dims)?.to_device(&self.device)?;
+                if is_packed { kernels::pack(&value) } else { Ok(value) }
+            }
             _ => operands.into_iter().next().ok_or_else(|| missing(node)),
         }
     }
 
-    fn work(&self, work: Work, op: &Op, operands: &[Tensor], dims: &Bindings) -> candle_core::Result<Tensor> {
-        match (work, operands) {
+    fn work(
+        &self,
+        step: &Step,
+        op: &Op,
+        operands: &[Tensor],
+        dims: &Bindings,
+    ) -> candle_core::Result<Tensor> {
+        match (step.work, operands) {
             (Work::Linear { gelu }, [lhs, rhs, bias]) => {
-                kernels::matmul(lhs, rhs, kernels::Finish { bias: Some(bias), gelu })
+                let finish = Finish { bias: Some(bias), gelu, ..Finish::default() };
+                kernels::matmul(lhs, step.right(rhs), finish)
+            }
+            (Work::Operator, [lhs, rhs]) if step.packed.is_some() => {
+                kernels::matmul(lhs, step.right(rhs), Finish::default())
             }
             (Work::AddNorm { eps }, [x, other, weight, bias]) => kernels::layer_norm(
                 &x.contiguous()?,
@@ -244,7 +272,7 @@ impl Executor {
                 Op::FakeQuantize(quantize) => quantize.encode(x, amax),
                 _ => Err(candle_core::Error::Msg("only a fake quantizer makes codes".to_owned())),
             },
-            (Work::Product(product), operands) => product.of(&self.graph, operands),
+            (Work::Product(product), operands) => product.of(&self.graph, operands, step.packed),
             _ => op.semantics().eval(operands, dims),
         }
     }
@@ -255,12 +283,6 @@ impl Executor {
         let mut constants = std::mem::take(&mut self.constants);
         for step in std::mem::take(&mut self.plan.constant) {
             self.step(&step, &mut constants, &Bindings::new())?;
-            let node = self.graph.node(step.node);
-            if let Some(Some(value)) = constants.get_mut(step.node.index())
-                && is_turned_weight(node, &step, value)
-            {
-                *value = laid_out(value).map_err(|error| fault(node, &error))?;
-            }
         }
         self.constants = constants;
         Ok(())
@@ -312,77 +334,6 @@ pub(super) fn put(values: &mut [Option<Tensor>], id: NodeId, value: Option<Tenso
     if let Some(slot) = values.get_mut(id.index()) {
         *slot = value;
     }
-}
-
-/// A matrix that was turned, and that nothing needs the other way.
-fn is_turned_weight(node: &Node, step: &Step, value: &Tensor) -> bool {
-    is_turned(node, value) && step.last_used == step.operands
-}
-
-/// A matrix whose columns lie one after the other.
-fn is_turned(node: &Node, value: &Tensor) -> bool {
-    let turned = matches!(node.kind, NodeKind::Op(Op::Transpose(_)));
-    turned && value.rank() == 2 && !value.is_contiguous()
-}
-
-/// The same matrix with its rows one after the other, as products read it fastest.
-pub(super) fn laid_out(turned: &Tensor) -> candle_core::Result<Tensor> {
-    let original = turned.t()?;
-    if kernels::fits(&original) { kernels::transpose(&original) } else { Ok(turned.clone()) }
-}
-
-/// Lays the weights that a graph only uses turned, quantized or not, out that way, in place
-/// of their usual layout, so that executors that share them need no copies of their own.
-///
-/// # Errors
-/// The device fails.
-pub fn lay_out(graph: &Graph, weights: &mut HashMap<String, Tensor>) -> Result<(), Failure> {
-    let mut uses: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
-    for (id, node) in graph.iter() {
-        for operand in &node.operands {
-            uses.entry(*operand).or_default().push(id);
-        }
-    }
-    for (id, node) in graph.iter() {
-        let NodeKind::Parameter(parameter) = &node.kind else { continue };
-        let only_turned = uses.contains_key(&id) && is_only_turned(graph, &uses, id);
-        let Some(weight) = weights.get_mut(&parameter.path).filter(|_| only_turned) else { continue };
-        if weight.rank() == 2 && weight.is_contiguous() && kernels::fits(weight) {
-            *weight = kernels::transpose(weight).and_then(|turned| turned.t()).map_err(outside)?;
-        }
-    }
-    Ok(())
-}
-
-/// Whatever uses a value turns it, or quantizes it so that it is turned then.
-fn is_only_turned(graph: &Graph, uses: &HashMap<NodeId, Vec<NodeId>>, id: NodeId) -> bool {
-    let users = uses.get(&id).into_iter().flatten();
-    users.into_iter().all(|user| match &graph.node(*user).kind {
-        NodeKind::Op(Op::Transpose(_)) => true,
-        NodeKind::Boundary | NodeKind::Op(Op::FakeQuantize(_)) => is_only_turned(graph, uses, *user),
-        _ => false,
-    })
-}
-
-/// The weight at `path`, as the graph wants it.
-fn weight(
-    node: &Node,
-    path: &str,
-    weights: &mut HashMap<String, Tensor>,
-    device: &Device,
-) -> Result<Tensor, Failure> {
-    let given =
-        weights.get_mut(path).ok_or_else(|| Failure::input(format!("there is no weight `{path}`")))?;
-    let shape = node.ty.shape.iter().map(|dim| dim.as_known().and_then(|size| usize::try_from(size).ok()));
-    if !shape.eq(given.dims().iter().copied().map(Some)) {
-        let message = format!("the weight `{path}` is {:?}, but the spec says {}", given.dims(), node.ty);
-        return Err(Failure::input(message));
-    }
-    let converted = convert(given, node.ty.dtype)
-        .map_err(|reason| Failure::input(format!("the weight `{path}` cannot be used: {reason}")))?;
-    // The map lets go of the original before the next weight is converted.
-    *given = converted.to_device(device).map_err(outside)?;
-    Ok(given.clone())
 }
 
 fn constant(node: &Node, value: f64, device: &Device) -> candle_core::Result<Tensor> {

@@ -1,11 +1,17 @@
 //! Which nodes are run, in what order, and when their values are freed.
 
-use super::{exact::by_codes, fuse::fuse, share::Ranges};
+use super::{
+    exact::by_codes,
+    fuse::fuse,
+    share::Ranges,
+    weights::{self, Packed},
+};
 use crate::{
     graph::{Graph, Node, NodeId, NodeKind},
-    ops::{Attribute, Op},
+    ops::{Attribute, Op, kernels::Right},
     types::Dim,
 };
+use candle_core::Tensor;
 use std::collections::{BTreeSet, HashSet};
 
 /// One value to compute.
@@ -17,11 +23,18 @@ pub(in crate::backends) struct Step {
     pub(in crate::backends) operands: Vec<NodeId>,
     /// How.
     pub(in crate::backends) work: Work,
+    /// The right side of its product is packed, and has so many columns.
+    pub(in crate::backends) packed: Option<usize>,
     /// Values that no later step and no output needs.
     pub(in crate::backends) last_used: Vec<NodeId>,
 }
 
 impl Step {
+    /// The right side of its product.
+    pub(super) fn right<'a>(&self, rhs: &'a Tensor) -> Right<'a> {
+        self.packed.map_or(Right::Matrices(rhs), |columns| Right::Packed(rhs, columns))
+    }
+
     /// The step where only some quantizers are at work.
     pub(in crate::backends) fn switched(&self, is_on: impl Fn(NodeId) -> bool) -> Step {
         let work = match self.work {
@@ -94,6 +107,8 @@ pub(in crate::backends) struct Plan {
     pub(in crate::backends) steps: Vec<Step>,
     /// By node: an output depends on it.
     live: Vec<bool>,
+    /// Which values are kept as products read them.
+    packed: Packed,
     /// Values that are shown to an observer: no step is joined across them.
     watched: Vec<NodeId>,
     /// By node: the node whose value it has; another one for boundaries, dropout
@@ -152,7 +167,14 @@ impl Plan {
         let Part { given, ends } = part.unwrap_or(Part { given: &nothing, ends: &nothing });
         let live = vec![false; graph.nodes.len()];
         let sources = sources(graph, ranges, trained.is_some());
-        let mut plan = Plan { constant: Vec::new(), steps: Vec::new(), live, watched: Vec::new(), sources };
+        let mut plan = Plan {
+            constant: Vec::new(),
+            steps: Vec::new(),
+            packed: Packed::default(),
+            live,
+            watched: Vec::new(),
+            sources,
+        };
         plan.watched = watched.iter().map(|id| plan.source(*id)).collect();
         let outputs = graph.outputs.iter().map(|output| plan.source(output.node));
         let outputs: Vec<_> = outputs.chain(ends.iter().copied()).filter(|id| !given.contains(id)).collect();
@@ -164,6 +186,10 @@ impl Plan {
         }
         plan.steps = if fused { fuse(graph, steps, &whole, trained.is_some()) } else { steps };
         plan.constant = constant;
+        if fused && trained.is_none() {
+            plan.packed =
+                weights::find(graph, &plan.constant, &mut plan.steps, &whole, exact == Exact::Switched);
+        }
         plan.free_at_last_use(&outputs);
         plan
     }
@@ -171,6 +197,16 @@ impl Plan {
     /// An output depends on the node.
     pub(in crate::backends) fn is_live(&self, id: NodeId) -> bool {
         flag(&self.live, id)
+    }
+
+    /// The node's value is the same in every call, and kept as products read it.
+    pub(super) fn is_packed(&self, id: NodeId) -> bool {
+        self.packed.values.contains(&id)
+    }
+
+    /// The value may be given packed, transposed.
+    pub(super) fn takes_packed(&self, id: NodeId) -> bool {
+        self.packed.turned.contains(&id)
     }
 
     /// The node whose value this one has.
@@ -213,7 +249,7 @@ impl Plan {
             if let Some(slot) = constant.get_mut(id.index()) {
                 *slot = fixed;
             }
-            let step = Step { node: id, operands, work: Work::Operator, last_used: Vec::new() };
+            let step = Step { node: id, operands, work: Work::Operator, packed: None, last_used: Vec::new() };
             matches!(node.kind, NodeKind::Op(_)).then_some((fixed, step))
         });
         let (constant, steps): (Vec<_>, Vec<_>) = steps.partition(|(fixed, _)| *fixed);

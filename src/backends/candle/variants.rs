@@ -3,10 +3,10 @@
 //! What variants have in common is computed once: a run forks at the first step
 //! where they differ.
 
-use super::{Executor, fault, is_turned, laid_out, missing, plan::Exact};
+use super::{Executor, fault, missing, plan::Exact};
 use crate::{
     failure::Failure,
-    graph::{Checked, Graph, NodeId, NodeKind},
+    graph::{Checked, Graph, NodeId},
     types::Bindings,
 };
 use candle_core::{Device, Tensor};
@@ -207,8 +207,6 @@ impl Variants {
             return operands.into_values().next().ok_or_else(|| failed(missing(node)));
         }
         let value = |id: &NodeId| operands.get(id).cloned();
-        let value = self.executor.evaluate(step, value, &Bindings::new()).map_err(failed)?;
-        let turned = matches!(node.kind, NodeKind::Op(_)) && is_turned(node, &value);
-        if turned { laid_out(&value).map_err(failed) } else { Ok(value) }
+        self.executor.evaluate(step, value, &Bindings::new()).map_err(failed)
     }
 }

@@ -1,88 +1,23 @@
 //! Products of matrices of codes, exact.
 
-use super::{PIECE, gelu, lend, matmul::numbers};
-use candle_core::{D, Error, Result, Tensor};
-use pulp::Arch;
-use rayon::prelude::*;
+use super::{Finish, Right, float::Sums, matmul::product};
+use candle_core::{Result, Tensor};
 
 /// Whole numbers up to here are exact in f32, and so are their sums: `2^24`.
 const EXACT: f32 = 16_777_216.0;
-
-/// What is done with sums of products of codes.
-pub(crate) struct Finish<'a> {
-    /// What they are multiplied by: a number for each column, or one for all.
-    pub(crate) scales: &'a [f32],
-    /// A number for each column, added to every row.
-    pub(crate) bias: Option<&'a Tensor>,
-    /// Then takes the GELU of each number.
-    pub(crate) gelu: bool,
-}
 
 /// The products of the matrices in the last two axes of tensors that
 /// [`can_multiply`](super::can_multiply) and hold whole numbers, no larger than `magnitudes` on
 /// either side. Sums are exact, in whatever order: then they are rounded to f32.
 pub(crate) fn code_product(
     lhs: &Tensor,
-    rhs: &Tensor,
+    right: Right,
     magnitudes: [f32; 2],
-    finish: &Finish,
+    finish: Finish,
 ) -> Result<Tensor> {
-    let length = lhs.dim(D::Minus1)?;
     // So many products add up to no more than f32 counts.
     let reach = ((EXACT / magnitudes[0] / magnitudes[1]) as usize).max(1);
-    let part = |start: usize| {
-        let count = reach.min(length - start);
-        numbers(&lhs.narrow(D::Minus1, start, count)?, &rhs.narrow(D::Minus2, start, count)?)
-    };
-    let (mut result, shape) = part(0)?;
-    if length > reach {
-        // NaN stays NaN.
-        let mut totals: Vec<f64> = result.par_iter().map(|sum| f64::from(*sum)).collect();
-        for start in (reach..length).step_by(reach) {
-            let (sums, _) = part(start)?;
-            totals.par_iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(sum));
-        }
-        result.par_iter_mut().zip(totals).for_each(|(sum, total)| *sum = total as f32);
-    }
-    finish.apply(&mut result, shape.last().copied().unwrap_or(0))?;
-    Tensor::from_vec(result, shape, lhs.device())
-}
-
-impl Finish<'_> {
-    /// Finishes rows of `columns` sums.
-    fn apply(&self, sums: &mut [f32], columns: usize) -> Result<()> {
-        let scales = match self.scales {
-            [scale] => vec![*scale; columns],
-            scales => scales.to_vec(),
-        };
-        let bias = self.bias.map(|bias| bias.flatten_all()?.contiguous()).transpose()?;
-        let bias = bias.as_ref().map(lend);
-        let bias = bias.as_ref().map(|bias| bias.in_order()).transpose()?;
-        if scales.len() != columns || bias.is_some_and(|bias| bias.len() != columns) {
-            return Err(Error::Msg(format!("{columns} columns have {} scales", scales.len())));
-        }
-        if columns == 0 {
-            return Ok(());
-        }
-        let arch = Arch::new();
-        let rows = (PIECE / columns).max(1);
-        sums.par_chunks_mut(rows * columns).for_each(|piece| {
-            vectorize!(arch, {
-                for row in piece.chunks_exact_mut(columns) {
-                    for (sum, scale) in row.iter_mut().zip(&scales) {
-                        *sum *= scale;
-                    }
-                    for (number, bias) in row.iter_mut().zip(bias.unwrap_or_default()) {
-                        *number += bias;
-                    }
-                    if self.gelu {
-                        row.iter_mut().for_each(|number| *number = gelu::of(*number));
-                    }
-                }
-            });
-        });
-        Ok(())
-    }
+    product(lhs, right, finish, |length| Sums::exactly(length, reach))
 }
 
 #[cfg(test)]
@@ -115,8 +50,8 @@ mod tests {
         for length in [0, 1, 7, 1024, 1025, 3072, 5000] {
             for make in [codes, large] {
                 let (lhs, rhs) = (make(&[2, 3, length]), make(&[length, 5]));
-                let finish = Finish { scales: &[0.37], bias: None, gelu: false };
-                let product = code_product(&lhs, &rhs, [128.0, 128.0], &finish).unwrap();
+                let finish = Finish { scales: &[0.37], ..Finish::default() };
+                let product = code_product(&lhs, Right::Matrices(&rhs), [128.0, 128.0], finish).unwrap();
                 assert_eq!(product.dims(), [2, 3, 5]);
                 assert_eq!(product.flatten_all().unwrap().to_vec1::<f32>().unwrap(), exact(&lhs, &rhs));
             }
@@ -130,7 +65,8 @@ mod tests {
             values[length - 1] = f32::NAN;
             let lhs = Tensor::from_vec(values, (1, length), &Device::Cpu).unwrap();
             let finish = Finish { scales: &[1.0], bias: None, gelu: true };
-            let product = code_product(&lhs, &codes(&[length, 1]), [128.0; 2], &finish).unwrap();
+            let product =
+                code_product(&lhs, Right::Matrices(&codes(&[length, 1])), [128.0; 2], finish).unwrap();
             assert!(product.to_vec2::<f32>().unwrap()[0][0].is_nan());
         }
     }
@@ -140,16 +76,16 @@ mod tests {
         let (lhs, rhs) = (codes(&[3, 4]), codes(&[4, 2]));
         let bias = Tensor::new(&[1.0_f32, -2.0], &Device::Cpu).unwrap();
         let finish = |gelu| Finish { scales: &[0.5, 0.25], bias: Some(&bias), gelu };
-        let product = code_product(&lhs, &rhs, [128.0; 2], &finish(false)).unwrap();
+        let product = code_product(&lhs, Right::Matrices(&rhs), [128.0; 2], finish(false)).unwrap();
         let sums = lhs.matmul(&rhs).unwrap();
         let scales = Tensor::new(&[0.5_f32, 0.25], &Device::Cpu).unwrap();
         let expected = sums.broadcast_mul(&scales).unwrap().broadcast_add(&bias).unwrap();
         assert_eq!(product.to_vec2::<f32>().unwrap(), expected.to_vec2::<f32>().unwrap());
         let wrong = Finish { scales: &[1.0; 3], bias: None, gelu: false };
-        assert!(code_product(&lhs, &rhs, [128.0; 2], &wrong).is_err());
-        let bent = code_product(&lhs, &rhs, [128.0; 2], &finish(true)).unwrap();
+        assert!(code_product(&lhs, Right::Matrices(&rhs), [128.0; 2], wrong).is_err());
+        let bent = code_product(&lhs, Right::Matrices(&rhs), [128.0; 2], finish(true)).unwrap();
         let bent = bent.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let straight = expected.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert!(bent.iter().zip(straight).all(|(bent, x)| *bent == gelu::of(x)));
+        assert!(bent.iter().zip(straight).all(|(bent, x)| *bent == crate::ops::kernels::gelu_of(x)));
     }
 }

@@ -1,8 +1,8 @@
 //! Loops over f32 in a CPU's memory, for what candle has no fast form of.
 //!
 //! Each loop is compiled for several instruction sets, of which the widest that
-//! the machine has is run, and is shared among all cores. No loop but that of
-//! matmul relies on fused multiply-add or on the number of cores, so the results
+//! the machine has is run, and is shared among all cores. No result depends on how
+//! many there are. No loop but that of matmul relies on fused multiply-add, so the results
 //! of the others are the same on every machine, and so are products of codes.
 
 /// Runs code compiled for the widest instructions that the machine has.
@@ -30,6 +30,7 @@ mod convert;
 mod dropout;
 mod exp;
 mod fake_quantize;
+mod float;
 mod gelu;
 pub(crate) mod integer;
 mod layer_norm;
@@ -45,13 +46,13 @@ pub(crate) use vectorize;
 
 pub(crate) use add::add;
 pub(crate) use change::change;
-pub(crate) use code_product::{Finish as CodeFinish, code_product};
+pub(crate) use code_product::code_product;
 pub(crate) use convert::widen;
 pub(crate) use dropout::dropout;
 pub(crate) use fake_quantize::{Bounds, encode, fake_quantize, fake_quantize_gradient, magnitude, scales};
 pub(crate) use gelu::{gelu, gelu_gradient, of as gelu_of};
 pub(crate) use layer_norm::{layer_norm, layer_norm_gradients, normalise};
-pub(crate) use matmul::{Finish, can_multiply, matmul};
+pub(crate) use matmul::{Finish, Right, can_multiply, is_packed, matmul, pack, unpack};
 pub(crate) use memory::keep_freed;
 pub(crate) use optimize::{AdamWStep, SgdStep, adamw, sgd, sum_of_squares};
 pub(crate) use scatter::scatter_rows;

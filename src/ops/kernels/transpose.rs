@@ -15,7 +15,8 @@ pub(crate) fn transpose(x: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(result, (columns, rows), x.device())
 }
 
-fn turned(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+/// The same of numbers.
+pub(super) fn turned(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let mut result = vec![0.0; x.len()];
     result.par_chunks_mut(TILE * rows).enumerate().for_each(|(band, result)| {
         for (above, x) in x.chunks(TILE * columns).enumerate() {

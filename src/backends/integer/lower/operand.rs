@@ -2,7 +2,7 @@
 
 use super::Lowering;
 use crate::{
-    backends::candle::laid_out,
+    backends::candle::plain,
     graph::{NodeId, NodeKind, Parameter},
     ops::{
         FakeQuantize, Mismatch, Op,
@@ -154,7 +154,9 @@ impl Lowering<'_> {
         }
         let weight = match self.weights.get(path) {
             Some(tensor) => {
-                let matrix = if found.is_turned { tensor.clone() } else { tensor.t()? };
+                let rows = self.node(found.parameter).ty.shape.first().and_then(|dim| dim.as_known());
+                let tensor = plain(tensor, rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(0))?;
+                let matrix = if found.is_turned { tensor } else { tensor.t()? };
                 let packed = pack(&matrix, found);
                 Arc::new(packed.map_err(|error| {
                     candle_core::Error::Msg(format!("`{path}` cannot be packed: {error}"))
@@ -199,7 +201,7 @@ fn is_among(matrix: &Matrix, codes: Codes) -> bool {
 fn pack(matrix: &Tensor, found: &Found) -> candle_core::Result<Matrix> {
     let (columns, rows) = matrix.dims2()?;
     let codes = found.quantize.codes().map_err(|mismatch| candle_core::Error::Msg(mismatch.message))?;
-    let given = numbers(&laid_out(matrix)?)?;
+    let given = numbers(matrix)?;
     if !given.par_iter().all(|number| number.is_finite()) {
         return Err(candle_core::Error::Msg("it holds numbers that are not finite".to_owned()));
     }
