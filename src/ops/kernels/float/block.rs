@@ -83,45 +83,47 @@ impl WithSimd for Work<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let Block { right, first, finish, sums, .. } = self.block;
-        let width = VECTORS * S::F32_LANES;
+        let (depth, width) = (right.rows(), VECTORS * S::F32_LANES);
         assert!(width == right.width(), "panels of the width that these instructions read");
         let panels = right.from(first);
         let columns = self.rows.first().map_or(0, |row| row.len());
-        let mut totals = Totals::<S>::new(simd, self.rows.len(), sums.exact);
-        for at in 0..columns.div_ceil(width) {
-            let panel = panels.get(at * right.rows() * width..).unwrap_or_default();
-            self.block.multiply(simd, panel, &mut totals);
-            totals.finish(simd, finish, (first + at) * width);
-            totals.write(&mut self.rows, at * width);
+        let count = columns.div_ceil(width);
+        let mut totals = Totals::<S>::new(simd, self.rows.len(), count, sums.exact);
+        // A part of the left side stays near while all panels are multiplied with it.
+        for start in (0..depth).step_by(sums.part) {
+            let size = sums.part.min(depth - start) * width;
+            for panel in 0..count {
+                let at = |panel: usize| (panel * depth + start) * width;
+                let part = panels.get(at(panel)..at(panel) + size).unwrap_or_default();
+                let ahead = panels.get(at(panel + 1)..at(panel + 1) + size).unwrap_or_default();
+                self.block.multiply(simd, start, part, ahead, totals.of_panel(panel));
+            }
+        }
+        for panel in 0..count {
+            let mut totals = totals.of_panel(panel);
+            totals.finish(simd, finish, (first + panel) * width);
+            totals.write(&mut self.rows, panel * width);
         }
     }
 }
 
 impl Block<'_> {
-    /// Multiplies the rows with the first of these panels.
+    /// Multiplies the rows, from the number at `start` on, with a part of a panel. `ahead` is what
+    /// comes next.
     #[inline(always)]
-    fn multiply<S: Simd>(&self, simd: S, panels: &[f32], totals: &mut Totals<S>) {
-        let (depth, width) = (self.right.rows(), self.right.width());
+    fn multiply<S: Simd>(&self, simd: S, start: usize, part: &[f32], ahead: &[f32], mut totals: OfPanel<S>) {
         let rows = totals.sums.len();
-        if depth == 0 {
-            totals.sums.fill([simd.splat_f32s(0.0); VECTORS]);
-            return;
-        }
         let mut tile = [[simd.splat_f32s(0.0); VECTORS]; HEIGHT];
-        for start in (0..depth).step_by(self.sums.part) {
-            let count = self.sums.part.min(depth - start);
-            let (panel, ahead) = panels.get(start * width..).unwrap_or_default().split_at(count * width);
-            let panel = S::as_simd_f32s(panel).0.as_chunks::<VECTORS>().0;
-            // What comes next is fetched while this is multiplied.
-            let share = (panel.len() * width).div_ceil(rows.div_ceil(height_of::<S>()).max(1));
-            let mut ahead = ahead.chunks(share.max(1));
-            for first in (0..rows).step_by(height_of::<S>()) {
-                fetch(ahead.next().unwrap_or_default());
-                let left = self.left.get(first * self.apart + start..).unwrap_or_default();
-                self.tile(simd, rows - first, left, panel, &mut tile);
-                for (row, sums) in tile.iter().enumerate().take(height_of::<S>().min(rows - first)) {
-                    totals.add(simd, first + row, sums, start == 0);
-                }
+        let part = S::as_simd_f32s(part).0.as_chunks::<VECTORS>().0;
+        // It is fetched while this is multiplied.
+        let share = ahead.len().div_ceil(rows.div_ceil(height_of::<S>()).max(1));
+        let mut ahead = ahead.chunks(share.max(1));
+        for first in (0..rows).step_by(height_of::<S>()) {
+            fetch(ahead.next().unwrap_or_default());
+            let left = self.left.get(first * self.apart + start..).unwrap_or_default();
+            self.tile(simd, rows - first, left, part, &mut tile);
+            for (row, sums) in tile.iter().enumerate().take(height_of::<S>().min(rows - first)) {
+                totals.add(simd, first + row, sums, start == 0);
             }
         }
     }
@@ -199,28 +201,43 @@ fn fetch(numbers: &[f32]) {
     let _ = numbers;
 }
 
-/// Sums of rows of a panel.
+/// Sums of rows of panels, panel by panel.
 struct Totals<S: Simd> {
+    rows: usize,
     sums: Vec<[S::f32s; VECTORS]>,
     /// What was lost where numbers were added, if that is kept.
     lost: Vec<[S::f32s; VECTORS]>,
 }
 
 impl<S: Simd> Totals<S> {
-    fn new(simd: S, rows: usize, exact: bool) -> Totals<S> {
-        let zeros = |rows| vec![[simd.splat_f32s(0.0); VECTORS]; rows];
-        Totals { sums: zeros(rows), lost: zeros(if exact { rows } else { 0 }) }
+    fn new(simd: S, rows: usize, panels: usize, exact: bool) -> Totals<S> {
+        let zeros = |count| vec![[simd.splat_f32s(0.0); VECTORS]; count];
+        Totals { rows, sums: zeros(rows * panels), lost: zeros(if exact { rows * panels } else { 0 }) }
     }
 
-    /// Adds a part to the sums of a row. If `first`, they are of an earlier panel until then.
+    #[inline(always)]
+    fn of_panel(&mut self, panel: usize) -> OfPanel<'_, S> {
+        let range = panel * self.rows..(panel + 1) * self.rows;
+        OfPanel {
+            sums: self.sums.get_mut(range.clone()).unwrap_or_default(),
+            lost: self.lost.get_mut(range).unwrap_or_default(),
+        }
+    }
+}
+
+/// Sums of rows of a panel, and what was lost of each, if that is kept.
+struct OfPanel<'t, S: Simd> {
+    sums: &'t mut [[S::f32s; VECTORS]],
+    lost: &'t mut [[S::f32s; VECTORS]],
+}
+
+impl<S: Simd> OfPanel<'_, S> {
+    /// Adds a part to the sums of a row, of which it may be the first.
     #[inline(always)]
     fn add(&mut self, simd: S, row: usize, parts: &[S::f32s; VECTORS], first: bool) {
         let Some(sums) = self.sums.get_mut(row) else { return };
         if first {
             *sums = *parts;
-            if let Some(lost) = self.lost.get_mut(row) {
-                *lost = [simd.splat_f32s(0.0); VECTORS];
-            }
             return;
         }
         let Some(lost) = self.lost.get_mut(row) else {
@@ -251,7 +268,7 @@ impl<S: Simd> Totals<S> {
             }
         }
         let (scales, bias) = (vectors::<S>(&finish.scales, column), vectors::<S>(&finish.bias, column));
-        for sums in &mut self.sums {
+        for sums in self.sums.iter_mut() {
             for vector in 0..VECTORS {
                 if let Some(scales) = &scales {
                     sums[vector] = simd.mul_f32s(sums[vector], scales[vector]);

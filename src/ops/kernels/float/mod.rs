@@ -19,10 +19,13 @@ use std::mem::MaybeUninit;
 
 /// Products that are added up in order, at most: as many rows of a panel as stay in the nearest
 /// cache beside the left side.
-const PART: usize = 256;
+const PART: usize = 384;
 
 /// Rows that one thread multiplies at once, at most. So often a panel is read from near.
 const ROWS: usize = 192;
+
+/// Numbers of the result that one thread computes at once, at most: their sums stay near.
+const SIZE: usize = 32 * 1024;
 
 /// A matrix whose elements may lie apart. `rows` and `columns` are how many there are and how
 /// far each is from the next.
@@ -100,7 +103,7 @@ impl<'a> Product<'a> {
 
     /// Writes all of the result, by rows, on this thread.
     pub(super) fn write(&self, result: &mut [MaybeUninit<f32>]) {
-        for task in self.tasks(result, self.right.count(), self.left.rows.0) {
+        for task in self.tasks(result, self.right.count().max(1), ROWS) {
             task();
         }
     }
@@ -112,6 +115,7 @@ impl<'a> Product<'a> {
         let blocks = self.left.rows.0.div_ceil(ROWS).max(1);
         let rows = self.left.rows.0.div_ceil(blocks).next_multiple_of(block::height());
         let panels = self.right.count().div_ceil(wanted.div_ceil(blocks)).max(1);
+        let panels = panels.min(SIZE / (rows * self.right.width()).max(1)).max(1);
         self.tasks(result, panels, rows).into_par_iter().for_each(|task| task());
     }
 
