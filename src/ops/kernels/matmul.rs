@@ -39,7 +39,7 @@ pub(crate) fn can_multiply(lhs: &Tensor, rhs: &Tensor) -> bool {
 
 /// The products of the matrices in the last two axes of tensors that [`can_multiply`].
 pub(crate) fn matmul(lhs: &Tensor, right: Right, finish: Finish) -> Result<Tensor> {
-    product(lhs, right, finish, Sums::new)
+    product(lhs, right, finish, |_| Sums::FAST)
 }
 
 /// The same; `sums` says how so many products are added up.
@@ -321,6 +321,20 @@ mod tests {
         same(&tensor(&[2, 3, 4]), &tensor(&[1, 1, 1, 4, 5]).transpose(1, 2).unwrap());
         same(&tensor(&[2, 2, 4, 3]).transpose(2, 3).unwrap(), &tensor(&[2, 4, 5]));
         same(&tensor(&[2, 4, 2, 3]).transpose(1, 3).unwrap(), &tensor(&[4, 5]));
+    }
+
+    #[test]
+    fn zeros_that_follow_change_nothing() {
+        let thirds = |shape: &[usize]| (tensor(shape) / 3.0).unwrap();
+        let (lhs, rhs) = (thirds(&[3, 500]), thirds(&[500, 20]));
+        let numbers = |lhs: &Tensor, rhs: &Tensor| {
+            matmul(lhs, Right::Matrices(rhs), Finish::default()).unwrap().to_vec2::<f32>().unwrap()
+        };
+        let alone = numbers(&lhs, &rhs);
+        for more in [1, 12, 300, 1000] {
+            let lhs = lhs.pad_with_zeros(1, 0, more).unwrap();
+            assert_eq!(numbers(&lhs, &rhs.pad_with_zeros(0, 0, more).unwrap()), alone);
+        }
     }
 
     #[test]

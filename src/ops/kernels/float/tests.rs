@@ -66,7 +66,7 @@ fn whole_numbers_are_multiplied_exactly_in_every_layout() {
             let mut packed = Vec::new();
             let panels = super::pack(right, &mut packed, together);
             let finish = Finish::default();
-            let product = Product::new(left, panels, Sums::new(depth), &finish).unwrap();
+            let product = Product::new(left, panels, Sums::FAST, &finish).unwrap();
             let wanted: Vec<f32> = expected(left, right).into_iter().map(|sum| sum as f32).collect();
             assert_eq!(
                 written(&product, wanted.len(), |product, slots| product.write(slots)),
@@ -87,7 +87,7 @@ fn rows_may_lie_apart() {
     let left = Matrix { numbers: &wide[7..], rows: (9, 50), columns: (20, 1) };
     let right = Matrix { numbers: &right, rows: (20, 2), columns: (19, 40) };
     let (mut packed, finish) = (Vec::new(), Finish::default());
-    let product = Product::new(left, super::pack(right, &mut packed, true), Sums::new(20), &finish).unwrap();
+    let product = Product::new(left, super::pack(right, &mut packed, true), Sums::FAST, &finish).unwrap();
     let wanted: Vec<f32> = expected(left, right).into_iter().map(|sum| sum as f32).collect();
     assert_eq!(written(&product, wanted.len(), |product, slots| product.write_together(slots)), wanted);
 }
@@ -120,7 +120,7 @@ fn vectors_of_every_width_give_the_same_sums() {
             let panels = pack_of_width(right, width, &mut packed, false);
             assert_eq!(unpack(panels), right.numbers);
             let finish = Finish::default();
-            let product = Product::new(left, panels, Sums::new(depth), &finish).unwrap();
+            let product = Product::new(left, panels, Sums::FAST, &finish).unwrap();
             let run = |product: &Product, result: &mut [MaybeUninit<f32>]| {
                 run(Inside { product: *product, result });
             };
@@ -182,11 +182,11 @@ fn what_does_not_fit_is_refused() {
     assert!(!panels(usize::MAX, 4, 12));
     let mut packed = Vec::new();
     let right = super::pack(by_rows(&few, 3, 4), &mut packed, true);
-    let fits = |left: Matrix| Product::new(left, right, Sums::new(3), &finish).is_some();
+    let fits = |left: Matrix| Product::new(left, right, Sums::FAST, &finish).is_some();
     assert!(fits(by_rows(&few, 4, 3)));
     assert!(!fits(by_rows(&few, 3, 4)), "sums of another length");
     assert!(!fits(by_rows(&few, 5, 3)), "fewer numbers than rows");
     assert!(!fits(Matrix { numbers: &few, rows: (3, 1), columns: (3, 3) }), "rows that are no neighbours");
     let finish = Finish { scales: vec![1.0; 3], ..Finish::default() };
-    assert!(Product::new(by_rows(&few, 4, 3), right, Sums::new(3), &finish).is_none());
+    assert!(Product::new(by_rows(&few, 4, 3), right, Sums::FAST, &finish).is_none());
 }
