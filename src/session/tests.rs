@@ -122,19 +122,9 @@ fn variants_are_what_each_would_be_alone() {
 #[test]
 fn a_weight_whose_quantizer_is_off_is_multiplied_as_it_is() {
     // Only the right side is quantized, as it is multiplied: nothing but the quantizer is packed.
-    let spec = "dim batch\n\
-        module Linear(in: int, out: int) on (input: f32[batch, in]) -> f32[batch, out] {\n\
-        weight: f32[out, in]\n\
-        return input @ transpose(weight, axes: [1, 0])\n\
-        }\n\
-        model M(x: f32[batch, 32]) -> (y: f32[batch, 3]) {\n\
-        classifier: Linear(32, 3)\n\
-        return (y: classifier(x))\n\
-        }\n\
-        quantize q {\n\
-        quantizer w = int8(dynamic: true)\n\
-        attach w to rhs of matmul in Linear\n\
-        }\n";
+    let (model, _) = QUANTIZED.split_once("quantize").unwrap();
+    let rules = "quantizer w = int8(dynamic: true)\nattach w to rhs of matmul in Linear\n";
+    let spec = &format!("{model}quantize q {{\n{rules}}}\n");
     let x = Tensor::arange(-16.0f32, 16.0, &Device::Cpu).unwrap().reshape((1, 32)).unwrap();
     let inputs = BTreeMap::from([("x".to_owned(), x)]);
     let of = |quantize: bool| {

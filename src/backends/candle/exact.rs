@@ -132,11 +132,11 @@ fn is_small(quantize: &FakeQuantize) -> bool {
 }
 
 impl Product {
-    /// The product of these operands; `packed`: how many columns the right one has, which is.
+    /// The product that a step makes of these operands.
     ///
     /// # Errors
     /// Memory does not hold f32, or a range is negative.
-    pub(super) fn of(&self, graph: &Graph, operands: &[Tensor], packed: Option<usize>) -> Result<Tensor> {
+    pub(super) fn of(&self, graph: &Graph, step: &Step, operands: &[Tensor]) -> Result<Tensor> {
         let wrong = || Error::Msg("a product of codes has two sides and their ranges".to_owned());
         let [lhs, rhs, left_range, right_range, bias @ ..] = operands else { return Err(wrong()) };
         let bias = bias.first().filter(|_| self.bias);
@@ -165,8 +165,7 @@ impl Product {
             _ => return Err(wrong()),
         };
         let finish = Finish { scales: &scales, bias, gelu: self.gelu };
-        let right = packed.map_or(Right::Matrices(&rhs), |columns| Right::Packed(&rhs, columns));
-        kernels::code_product(&lhs, right, magnitudes, finish)
+        kernels::code_product(&lhs, step.right(&rhs), magnitudes, finish)
     }
 
     /// What a graph without the quantizers computes.

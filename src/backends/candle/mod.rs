@@ -272,7 +272,7 @@ impl Executor {
                 Op::FakeQuantize(quantize) => quantize.encode(x, amax),
                 _ => Err(candle_core::Error::Msg("only a fake quantizer makes codes".to_owned())),
             },
-            (Work::Product(product), operands) => product.of(&self.graph, operands, step.packed),
+            (Work::Product(product), operands) => product.of(&self.graph, step, operands),
             _ => op.semantics().eval(operands, dims),
         }
     }

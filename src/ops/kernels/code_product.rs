@@ -1,7 +1,7 @@
 //! Products of matrices of codes, exact.
 
 use super::{Finish, Right, float::Sums, matmul::product};
-use candle_core::{Result, Tensor};
+use candle_core::{D, Result, Tensor};
 
 /// Whole numbers up to here are exact in f32, and so are their sums: `2^24`.
 const EXACT: f32 = 16_777_216.0;
@@ -17,7 +17,7 @@ pub(crate) fn code_product(
 ) -> Result<Tensor> {
     // So many products add up to no more than f32 counts.
     let reach = ((EXACT / magnitudes[0] / magnitudes[1]) as usize).max(1);
-    product(lhs, right, finish, |length| Sums::exactly(length, reach))
+    product(lhs, right, finish, Sums::exactly(lhs.dim(D::Minus1)?, reach))
 }
 
 #[cfg(test)]

@@ -39,23 +39,18 @@ pub(crate) fn can_multiply(lhs: &Tensor, rhs: &Tensor) -> bool {
 
 /// The products of the matrices in the last two axes of tensors that [`can_multiply`].
 pub(crate) fn matmul(lhs: &Tensor, right: Right, finish: Finish) -> Result<Tensor> {
-    product(lhs, right, finish, |_| Sums::FAST)
+    product(lhs, right, finish, Sums::FAST)
 }
 
-/// The same; `sums` says how so many products are added up.
-pub(super) fn product(
-    lhs: &Tensor,
-    right: Right,
-    finish: Finish,
-    sums: impl FnOnce(usize) -> Sums,
-) -> Result<Tensor> {
+/// The same; `sums` says how they are added up.
+pub(super) fn product(lhs: &Tensor, right: Right, finish: Finish, sums: Sums) -> Result<Tensor> {
     let (leading, [rows, depth, columns]) = shapes(lhs, right)?;
     let shape = [leading.as_slice(), &[rows, columns]].concat();
     let size = shape.iter().product();
     let mut result: Vec<f32> = Vec::with_capacity(size);
     if size > 0 {
         let slots = &mut result.spare_capacity_mut()[..size];
-        let way = Way { sums: sums(depth), finish: finish.padded(columns)? };
+        let way = Way { sums, finish: finish.padded(columns)? };
         match right {
             Right::Matrices(rhs) if rhs.dims().iter().rev().skip(2).any(|size| *size != 1) => {
                 way.pairs(&in_rows(lhs)?, rhs, &leading, slots)?;

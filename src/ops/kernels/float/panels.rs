@@ -22,15 +22,7 @@ impl<'a> Panels<'a> {
         rows: usize,
         columns: usize,
     ) -> Option<Panels<'a>> {
-        Panels::of_width(numbers, rows, columns, block::width())
-    }
-
-    pub(super) fn of_width(
-        numbers: &'a [f32],
-        rows: usize,
-        columns: usize,
-        width: usize,
-    ) -> Option<Panels<'a>> {
+        let width = block::width();
         let size = rows.checked_mul(columns.div_ceil(width))?.checked_mul(width)?;
         (numbers.len() == size).then_some(Panels { numbers, rows, columns, width })
     }
